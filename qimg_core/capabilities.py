@@ -74,6 +74,7 @@ class Capabilities:
         max_window: most wires of a `LocalStates` window.
         max_rows: most rows of one job.
         noise: accepts a `NoiseModel` with the request.
+        contracts: accepts ``request.readout`` and contracts local states with it itself.
         seeded: the same seed gives the same samples.
         remote: work leaves this process.
         cancellable, resumable, idempotent_submit, calibrated: what its jobs can do.
@@ -90,6 +91,7 @@ class Capabilities:
     max_window: int = 4
     max_rows: int | None = None
     noise: bool = False
+    contracts: bool = False
     seeded: bool = False
     remote: bool = False
     cancellable: bool = False
@@ -122,5 +124,6 @@ class Capabilities:
             low, high = self.shots
             need(low <= shots and (high is None or shots <= high), "shots", shots, f"{low} to {high or 'any'}")
         need(request.noise is None or self.noise, "noise", "a noise model", "none")
+        need(request.readout is None or self.contracts, "readout", "contracted read-out", "Pauli vectors")
         need(self.seeded or not request.require_seed, "seed", "seeded sampling", "unseeded sampling")
         return tuple(found)

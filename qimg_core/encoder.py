@@ -1,0 +1,79 @@
+"""`Encoder`: classical data -> circuit inputs (floor 4; imports circuit)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from qimg_core.circuit.ir import Circuit
+    from qimg_core.execution import FloatArray
+
+
+@frozen(kw_only=True)
+class Resources:
+    """What a circuit asks of a device, for the resource report.
+
+    Args:
+        wires: qubits.
+        depth: gates on the longest path, all gates counting 1, `prepare` lowered to rotations and CX.
+        two_qubit_gates: after the same lowering.
+        parameters: inputs plus weights.
+        normalisation_loss: share of the input's information that encoding drops: 1 / n for an
+            n-vector whose norm is lost, 0 where nothing is lost.
+    """
+
+    wires: int
+    depth: int
+    two_qubit_gates: int
+    parameters: int
+    normalisation_loss: str = "0"
+
+
+class Encoder(ABC):
+    """Turns a batch of classical vectors into the inputs of a fixed circuit.
+
+    The circuit's inputs carry the data. Parameters that the encoder itself trains (scales of a
+    re-uploading) live in `features`, not in the circuit. Implementations compute `features` with
+    operators that numpy arrays and torch tensors share, so that it differentiates.
+    """
+
+    @property
+    @abstractmethod
+    def circuit(self) -> Circuit:
+        """The encoding circuit; all its parameters have the role "input"."""
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Length of the classical vector it takes."""
+
+    @abstractmethod
+    def features(self, batch: Any, parameters: Any = None) -> Any:
+        """(rows, n_features) -> (rows, circuit.n_inputs), numpy to numpy, torch to torch.
+
+        Args:
+            batch: the data.
+            parameters: (n_parameters,) of the same kind; None where the encoder has none.
+
+        Raises:
+            DataError: the wrong shape, or values that cannot be encoded.
+        """
+
+    @property
+    def n_parameters(self) -> int:
+        """How many parameters `features` trains."""
+        return 0
+
+    def initial(self, seed: int) -> FloatArray:
+        """(n_parameters,), the same for the same seed on every machine."""
+        import numpy as np
+
+        return np.zeros(self.n_parameters)
+
+    @property
+    def normalisation_loss(self) -> float:
+        """Share of the input's degrees of freedom that encoding drops (1/n where the norm is lost)."""
+        return 0.0
