@@ -106,7 +106,7 @@ class FeatureNetwork:
     def save(self, path: str | Path) -> None:
         """Write a safetensors file whose metadata holds the facts and the digest of the weights."""
         facts = {**self.metadata, "format": FORMAT, "sha256": self.digest}
-        safetensors.torch.save_file({k: v.contiguous() for k, v in self.weights.items()}, str(path), metadata=facts)
+        Path(path).write_bytes(safetensors.torch.save(dict(self.weights), metadata=facts))
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureNetwork:
@@ -187,7 +187,10 @@ class _Trainee(nn.Module):
             for name in ("feature", "head"):
                 layer = getattr(self, name)
                 weights[f"{name}.weight"], weights[f"{name}.bias"] = layer.weight, layer.bias
-        return {name: tensor.detach().half().clone() for name, tensor in weights.items()}
+        return {
+            name: tensor.detach().half().contiguous().clone(memory_format=torch.contiguous_format)
+            for name, tensor in weights.items()
+        }
 
 
 def train_feature_network(
@@ -195,7 +198,7 @@ def train_feature_network(
     labels: ArrayLike,
     *,
     seed: int,
-    epochs: int = 7,
+    epochs: int = 8,
     progress: Callable[[int, int, float], object] | None = None,
 ) -> FeatureNetwork:
     """Train a classifier on real images and freeze it.
@@ -222,7 +225,7 @@ def train_feature_network(
     n, h, w, c = array.shape
     with torch.random.fork_rng(devices=[]):  # leaves the caller's random state as it was
         torch.manual_seed(seed)
-        model = _Trainee(c, n_classes)
+        model = _Trainee(c, n_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         batch = min(128, n)
         steps = n // batch  # a last, short batch would disturb batch normalisation
         optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)
@@ -233,7 +236,8 @@ def train_feature_network(
             total = 0.0
             for index in torch.randperm(n).split(batch)[:steps]:
                 part = np.ascontiguousarray(array[index.numpy()].transpose(0, 3, 1, 2), dtype=np.float32)
-                loss = F.cross_entropy(model(_shifted(torch.from_numpy(part))), y[index])
+                x = _shifted(torch.from_numpy(part)).contiguous(memory_format=torch.channels_last)  # a quarter faster
+                loss = F.cross_entropy(model(x), y[index])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

@@ -79,7 +79,9 @@ def checked_pair(
     return left, right
 
 
-def checked_labels(labels: ArrayLike, n: int, name: str = "labels", *, n_classes: int | None = None) -> NDArray[np.int64]:
+def checked_labels(
+    labels: ArrayLike, n: int, name: str = "labels", *, n_classes: int | None = None
+) -> NDArray[np.int64]:
     """Return `labels` as int64 of shape (n,), each in 0 .. n_classes - 1.
 
     Raises:

@@ -1,0 +1,229 @@
+"""Making generators, their initial noise, and the record of the images (floor 7).
+
+The initial noise of image i depends on the root seed and on i alone: not on the batch it is made in,
+not on the process. A plugin may supply it instead (watermark, quantum randomness).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from qimg_core.capabilities import DeviceKind
+from qimg_core.config import config_from_json, config_to_json
+from qimg_core.errors import AdmissionDenied, DataError, UnknownName, WeightsError
+from qimg_core.execution import array_digest
+from qimg_core.hooks import GeneratorSpec
+from qimg_core.seeds import derive_seed
+from qimg_core.weights import load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qimg_core.generator import Generator
+    from qimg_core.images import Images
+    from qimg_core.ledger.entry import Entry
+    from qimg_core.session import Session
+
+
+def make_generator(
+    session: Session, name: str, *, weights: str | Path | None = None, config: Any = None, **changes: Any
+) -> Generator:
+    """A generator by name, bound to the session.
+
+    Args:
+        session: owns the model.
+        name: e.g. ``hybrid-unet``.
+        weights: a name that ships with the generator ("mnist"), a file, or None for an untrained model.
+        config: an instance of the generator's ``config_type``; None takes the weights' own, else the default.
+        changes: single settings on top of it, e.g. ``arm="twin"``.
+
+    Raises:
+        UnknownName, WeightsError, PluginError.
+    """
+    cls = session.registry.load("generator", name)
+    loaded = None
+    if weights is not None:
+        loaded = load_weights(weights_path(session, name, weights), format=cls.weights_format)
+        if config is None:
+            config = config_from_json(cls.config_type, loaded.facts["config"])
+    if config is None:
+        config = cls.config_type()
+    if changes:
+        config = config_from_json(cls.config_type, {**config_to_json(config), **changes})
+    if loaded is not None and config_to_json(config) != loaded.facts["config"]:
+        was, now = loaded.facts["config"], config_to_json(config)
+        differs = ", ".join(f"{k}: {was.get(k)!r} -> {now[k]!r}" for k in now if now[k] != was.get(k))
+        raise WeightsError(
+            f"the weights were trained with another configuration ({differs})",
+            hint="train weights for it: qimg train --generator " + name,
+        )
+    model: Generator = cls(session, config)
+    if loaded is not None:
+        model.load(loaded.arrays)
+        model.weights_facts = {"digest": loaded.digest, "format": loaded.format, **loaded.facts}
+        model.weights_file = weights_path(session, name, weights)  # type: ignore[arg-type]
+    return model
+
+
+def weights_path(session: Session, generator: str, weights: str | Path) -> Path:
+    """The file of a weights name, or the path itself.
+
+    Raises:
+        UnknownName: neither a file nor a name that ships with the generator.
+    """
+    spec = session.registry.spec("generator", generator)
+    assert isinstance(spec, GeneratorSpec)
+    if str(weights) in spec.weights:
+        from importlib.resources import files
+
+        package, _, inside = spec.weights[str(weights)].partition(":")
+        return Path(str(files(package) / inside))
+    path = Path(weights)
+    if path.exists():
+        return path
+    raise UnknownName(f"weights of {generator}", str(weights), spec.weights, hint="or give the path of a weights file")
+
+
+def initial_noise(session: Session, n: int, shape: tuple[int, ...], *, seed: int, start: int = 0) -> Any:
+    """Standard normal noise, float32 (n, *shape); row i depends on ``seed`` and ``start + i`` alone."""
+    import numpy as np
+
+    context = {"run": session.run, "seed": seed, "start": start, "n": n, "shape": shape}
+    supplied = session.registry.hooks.hook.qimg_noise(context=context)
+    if supplied is not None:
+        noise = np.asarray(supplied, dtype=np.float32)
+        if noise.shape != (n, *shape):
+            raise DataError(f"a qimg_noise plugin gave noise of shape {noise.shape}, wanted {(n, *shape)}")
+        return noise
+    out = np.empty((n, *shape), dtype=np.float32)
+    for i in range(n):
+        generator = np.random.Generator(np.random.PCG64(derive_seed(seed, "noise", start + i)))
+        out[i] = generator.standard_normal(shape)
+    return out
+
+
+def conditions(n: int, condition: Sequence[int] | None, n_classes: int) -> tuple[int, ...]:
+    """The class of each image: the given ones repeated, or all classes in turn.
+
+    Raises:
+        DataError: a class that the model does not know.
+    """
+    given = tuple(int(c) for c in condition) if condition is not None else tuple(range(n_classes))
+    if not given or n < 1:
+        raise DataError(f"wanted one image or more of one class or more, got n={n}, condition={given}")
+    wrong = [c for c in given if not 0 <= c < n_classes]
+    if wrong:
+        raise DataError(f"class {wrong[0]} is not one of 0 to {n_classes - 1}")
+    return tuple(given[i % len(given)] for i in range(n))
+
+
+def record_images(
+    session: Session,
+    model: Generator,
+    images: Images,
+    *,
+    seed: int | None,
+    noise: Any,
+    condition: tuple[int, ...],
+    settings: dict[str, Any],
+) -> Images:
+    """Write the entry of finished images and return them with their run and entry.
+
+    Args:
+        session: the run.
+        model: what made them.
+        images: pixels in [0, 1].
+        seed: root of the noise, None where the caller supplied the noise itself.
+        noise: the initial noise that was used.
+        condition: class of each image.
+        settings: sampler settings, without floats.
+
+    Raises:
+        AdmissionDenied: a screening policy withholds the images.
+    """
+    import json
+
+    from qimg_core.environment import threads
+
+    session.flush()
+    kinds = session.device_kinds
+    ran = bool(kinds)
+    quantum = ran and DeviceKind.SURROGATE.value not in kinds
+    simulated = ran and DeviceKind.QPU.value not in kinds
+    answers = session.registry.hooks.hook.qimg_screen(images=images, context=session.context)
+    refused = [d for d in answers if d is not None and d.verdict != "allow"]
+    if refused:
+        reasons = "; ".join(f"{d.policy}: {', '.join(d.reasons)}" for d in refused)
+        session.record("images.withheld", {"generator": model.name, "n": len(images), "reasons": reasons})
+        raise AdmissionDenied(f"the images are withheld: {reasons}")
+    each = json.dumps(images.digests(), separators=(",", ":")).encode()
+    artefacts = {"pixels": session.put(images.to_bytes()), "image_digests": session.put(each)}
+    facts_of_weights = getattr(model, "weights_facts", None)
+    gaps = []
+    if facts_of_weights is None:
+        gaps.append(("weights", "the model was not loaded from a weights file"))
+    else:
+        artefacts["weights"] = session.put(Path(model.weights_file).read_bytes())  # type: ignore[attr-defined]
+    if noise is not None and seed is None:
+        artefacts["noise"] = session.put(_npy(noise))
+    facts = {
+        "schema": "qimg.images/1",
+        "generator": model.name,
+        "plugin": session.registry.version_of("generator", model.name),
+        "config": config_to_json(model.config),
+        "weights": None if facts_of_weights is None else facts_of_weights["digest"],
+        "model": model.describe(),
+        "n": len(images),
+        "condition": list(condition) if len(condition) <= 1000 else None,
+        "seed": None if seed is None else str(seed),
+        "noise": array_digest(noise),
+        "settings": settings,
+        "threads": threads(),
+        "shape": list(images.pixels.shape),
+        "pixels": images.digest,
+        "quantum": quantum,
+        "simulated": simulated,
+        "device_kinds": sorted(kinds),
+        "artefacts": artefacts,
+    }
+    entry: Entry = session.record("images.made", facts, gaps=gaps)
+    return evolve(
+        images,
+        quantum=quantum,
+        simulated=simulated,
+        run=session.run,
+        entry=entry.index,
+        record={**facts, "ledger": session.ledger.origin},
+    )
+
+
+def _npy(array: Any) -> bytes:
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def check_noise(noise: Any, n: int, shape: tuple[int, ...]) -> Any:
+    """Noise that a caller supplied, as float32 (n, *shape).
+
+    Raises:
+        DataError: the wrong shape, NaN or infinite values.
+    """
+    import numpy as np
+
+    out = np.asarray(noise, dtype=np.float32)
+    if out.shape != (n, *shape):
+        raise DataError(f"noise: wanted shape {(n, *shape)}, got {out.shape}")
+    if not np.isfinite(out).all():
+        raise DataError("noise holds NaN or infinite values")
+    return out
+
+
+__all__ = ["check_noise", "conditions", "initial_noise", "make_generator", "record_images", "weights_path"]

@@ -1,0 +1,121 @@
+"""Saved weights: safetensors with a format name, a digest and facts (floor 4; imports errors, storage).
+
+A weights file names its format (``hybrid-unet/1``), the configuration of the model it belongs to and
+the run that trained it. Reading never executes anything: no pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from qimg_core.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA = "qimg.weights/1"
+
+
+@frozen(kw_only=True, eq=False)
+class Weights:
+    """A file's content: named arrays, the format they are in, facts, and the file's digest."""
+
+    format: str
+    arrays: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    digest: str
+
+
+def save_weights(path: str | Path, arrays: Mapping[str, Any], *, format: str, facts: Mapping[str, Any]) -> str:  # noqa: A002
+    """Write atomically; returns the digest of the file's bytes.
+
+    Args:
+        path: where to.
+        arrays: numpy arrays by name.
+        format: e.g. ``hybrid-unet/1``.
+        facts: JSON without floats: configuration, training run, dataset digest.
+    """
+    from safetensors.numpy import save
+
+    from qimg_core.storage import write_atomic
+
+    metadata = {"schema": SCHEMA, "format": format, "facts": json.dumps(facts, sort_keys=True, separators=(",", ":"))}
+    import numpy as np
+
+    data = save({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())}, metadata)
+    write_atomic(Path(path), data)
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def load_weights(path: str | Path, *, format: str | None = None) -> Weights:  # noqa: A002
+    """Read a weights file.
+
+    Args:
+        path: the file.
+        format: refuse any other format.
+
+    Raises:
+        WeightsError: no such file, truncated, not safetensors, not ours, or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+    except OSError as cause:
+        raise WeightsError(f"cannot read weights {file}: {cause.strerror}") from cause
+    try:
+        metadata = _metadata(data)
+        arrays = load(data)
+    except (SafetensorError, ValueError, KeyError) as cause:
+        raise WeightsError(
+            f"{file} is not a whole safetensors file ({cause})", hint="it may be truncated: copy or train it again"
+        ) from cause
+    if metadata.get("schema") != SCHEMA:
+        raise WeightsError(f"{file} was not written by qimg: wanted schema {SCHEMA}, found {metadata.get('schema')!r}")
+    if format is not None and metadata["format"] != format:
+        raise WeightsError(f"{file} holds weights of {metadata['format']!r}, wanted {format!r}")
+    return Weights(
+        format=metadata["format"],
+        arrays=arrays,
+        facts=json.loads(metadata["facts"]),
+        digest="sha256:" + hashlib.sha256(data).hexdigest(),
+    )
+
+
+def check_state(state: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]], model: str) -> None:
+    """Refuse arrays whose names or shapes are not the model's, naming the first difference.
+
+    Raises:
+        WeightsError.
+    """
+    import numpy as np
+
+    if missing := sorted(set(wanted) - set(state)):
+        raise WeightsError(f"{model}: the weights lack {missing[0]!r} ({len(missing)} missing)")
+    if extra := sorted(set(state) - set(wanted)):
+        raise WeightsError(f"{model}: the weights hold {extra[0]!r}, which the model does not have")
+    for name, shape in wanted.items():
+        if tuple(state[name].shape) != tuple(shape):
+            raise WeightsError(f"{model}: {name} has shape {tuple(state[name].shape)}, wanted {tuple(shape)}")
+        if not np.isfinite(state[name]).all():
+            raise WeightsError(f"{model}: {name} holds NaN or infinite values")
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    if len(data) < 8:
+        raise ValueError("shorter than a header")
+    size = int.from_bytes(data[:8], "little")
+    if size > len(data) - 8:
+        raise ValueError("the header is cut off")
+    header = json.loads(data[8 : 8 + size])
+    found = header.get("__metadata__", {})
+    if not isinstance(found, dict):
+        raise ValueError("the header holds no metadata")
+    return found
