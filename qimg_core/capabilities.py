@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from qimg_core.circuit.gates import GateName
-
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qimg_core.circuit.gates import GateName
     from qimg_core.execution import ExecutionRequest
 
 
@@ -59,6 +60,18 @@ class Mismatch:
         return f"{self.field}: wanted {self.wanted}, offered {self.offered}"
 
 
+def _gates(names: Iterable[GateName]) -> frozenset[GateName]:
+    return frozenset(names)
+
+
+def _kinds(kinds: Iterable[MeasurementKind]) -> frozenset[MeasurementKind]:
+    return frozenset(kinds)
+
+
+def _methods(methods: Iterable[GradientMethod]) -> frozenset[GradientMethod]:
+    return frozenset(methods)
+
+
 @frozen(kw_only=True)
 class Capabilities:
     """A device's promise. The conformance kit tests every claim, both ways.
@@ -83,9 +96,9 @@ class Capabilities:
 
     kind: DeviceKind
     max_wires: int
-    gates: frozenset[GateName] = field(converter=frozenset)
-    measurements: frozenset[MeasurementKind] = field(converter=frozenset)
-    gradients: frozenset[GradientMethod] = field(default=frozenset(), converter=frozenset)
+    gates: frozenset[GateName] = field(converter=_gates)
+    measurements: frozenset[MeasurementKind] = field(converter=_kinds)
+    gradients: frozenset[GradientMethod] = field(default=frozenset(), converter=_methods)
     analytic: bool
     shots: tuple[int, int | None] | None
     max_window: int = 4

@@ -5,7 +5,6 @@ All immutable. Imports errors, circuit, capabilities, measurement, noise; numpy 
 
 from __future__ import annotations
 
-import datetime as dt
 import enum
 import hashlib
 import json
@@ -19,7 +18,8 @@ from qimg_core.errors import DataError
 from qimg_core.measurement import measurement_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import datetime as dt
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     import numpy.typing as npt
@@ -89,9 +89,7 @@ class ExecutionRequest:
         if x.ndim != 2 or x.shape[1] != c.n_inputs or x.shape[0] < 1:
             raise DataError(f"inputs: wanted (rows, {c.n_inputs}) with rows >= 1, got {tuple(x.shape)}")
         if tuple(w.shape) not in ((c.n_weights,), (x.shape[0], c.n_weights)):
-            raise DataError(
-                f"weights: wanted ({c.n_weights},) or ({x.shape[0]}, {c.n_weights}), got {tuple(w.shape)}"
-            )
+            raise DataError(f"weights: wanted ({c.n_weights},) or ({x.shape[0]}, {c.n_weights}), got {tuple(w.shape)}")
         if self.shots is not None and self.shots < 1:
             raise DataError(f"shots: wanted 1 or more, or None for exact numbers, got {self.shots}")
         wires = self.measurement.wires
@@ -232,13 +230,17 @@ class JobState(enum.StrEnum):
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
+def _strings(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
 @frozen(kw_only=True)
 class JobHandle:
     """All that is needed to find the job again, in another process, next week. JSON-safe."""
 
     backend: str
     key: str
-    provider_ids: tuple[str, ...] = field(converter=tuple)
+    provider_ids: tuple[str, ...] = field(converter=_strings)
     submitted_at: str
     extra: Mapping[str, JSON] = field(factory=dict)
 

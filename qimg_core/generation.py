@@ -1,4 +1,4 @@
-"""Making generators, their initial noise, and the record of the images (floor 7).
+"""Making generators, their initial noise, and the record of the images (floor 5; the session is given).
 
 The initial noise of image i depends on the root seed and on i alone: not on the batch it is made in,
 not on the process. A plugin may supply it instead (watermark, quantum randomness).
@@ -6,6 +6,7 @@ not on the process. A plugin may supply it instead (watermark, quantum randomnes
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from qimg_core.capabilities import DeviceKind
 from qimg_core.config import config_from_json, config_to_json
 from qimg_core.errors import AdmissionDenied, DataError, UnknownName, WeightsError
 from qimg_core.execution import array_digest
+from qimg_core.generator import Arm, Saved
 from qimg_core.hooks import GeneratorSpec
 from qimg_core.seeds import derive_seed
 from qimg_core.weights import load_weights
@@ -46,7 +48,8 @@ def make_generator(
     cls = session.registry.load("generator", name)
     loaded = None
     if weights is not None:
-        loaded = load_weights(weights_path(session, name, weights), format=cls.weights_format)
+        path = weights_path(session, name, weights)
+        loaded = load_weights(path, format=cls.weights_format)
         if config is None:
             config = config_from_json(cls.config_type, loaded.facts["config"])
     if config is None:
@@ -63,8 +66,7 @@ def make_generator(
     model: Generator = cls(session, config)
     if loaded is not None:
         model.load(loaded.arrays)
-        model.weights_facts = {"digest": loaded.digest, "format": loaded.format, **loaded.facts}
-        model.weights_file = weights_path(session, name, weights)  # type: ignore[arg-type]
+        model.saved = Saved(path=path, digest=loaded.digest, facts=loaded.facts)
     return model
 
 
@@ -144,12 +146,10 @@ def record_images(
     Raises:
         AdmissionDenied: a screening policy withholds the images.
     """
-    import json
-
     from qimg_core.environment import threads
 
     session.flush()
-    kinds = session.device_kinds
+    kinds = session.device_kinds if model.arm not in (Arm.TWIN, Arm.BYPASS) else frozenset[str]()
     ran = bool(kinds)
     quantum = ran and DeviceKind.SURROGATE.value not in kinds
     simulated = ran and DeviceKind.QPU.value not in kinds
@@ -159,14 +159,13 @@ def record_images(
         reasons = "; ".join(f"{d.policy}: {', '.join(d.reasons)}" for d in refused)
         session.record("images.withheld", {"generator": model.name, "n": len(images), "reasons": reasons})
         raise AdmissionDenied(f"the images are withheld: {reasons}")
-    each = json.dumps(images.digests(), separators=(",", ":")).encode()
+    each = json.dumps(list(images.digests()), separators=(",", ":")).encode()
     artefacts = {"pixels": session.put(images.to_bytes()), "image_digests": session.put(each)}
-    facts_of_weights = getattr(model, "weights_facts", None)
     gaps = []
-    if facts_of_weights is None:
+    if model.saved is None:
         gaps.append(("weights", "the model was not loaded from a weights file"))
     else:
-        artefacts["weights"] = session.put(Path(model.weights_file).read_bytes())  # type: ignore[attr-defined]
+        artefacts["weights"] = session.put(model.saved.path.read_bytes())
     if noise is not None and seed is None:
         artefacts["noise"] = session.put(_npy(noise))
     facts = {
@@ -174,7 +173,7 @@ def record_images(
         "generator": model.name,
         "plugin": session.registry.version_of("generator", model.name),
         "config": config_to_json(model.config),
-        "weights": None if facts_of_weights is None else facts_of_weights["digest"],
+        "weights": None if model.saved is None else model.saved.digest,
         "model": model.describe(),
         "n": len(images),
         "condition": list(condition) if len(condition) <= 1000 else None,

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -57,6 +58,15 @@ class Workload:
 
 
 @frozen(kw_only=True)
+class Saved:
+    """The weights file that a model was loaded from: where, its digest, its facts."""
+
+    path: Path
+    digest: str
+    facts: Mapping[str, Any]
+
+
+@frozen(kw_only=True)
 class Parameters:
     """How many trainable numbers a model has, and which of them are the quantum layer's.
 
@@ -89,6 +99,7 @@ class Generator(ABC):
     def __init__(self, session: Session, config: Any) -> None:
         self.session = session
         self.config = config
+        self.saved: Saved | None = None
 
     @abstractmethod
     def fit(self, images: ImageSource, *, steps: int, start: Mapping[str, Array] | None = None) -> Iterator[TrainStep]:

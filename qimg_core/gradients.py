@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from qimg_core.capabilities import Mismatch
 from qimg_core.circuit.gates import CONTROLLED_ROTATIONS, GateName
@@ -42,7 +42,7 @@ class Occurrences:
     circuit: Circuit
     jacobian: FloatArray
     offset: FloatArray
-    shifts: tuple[tuple[int, float, float], ...] = field(converter=tuple)
+    shifts: tuple[tuple[int, float, float], ...]
 
 
 def by_occurrence(circuit: Circuit) -> Occurrences:
@@ -72,7 +72,7 @@ def by_occurrence(circuit: Circuit) -> Occurrences:
         rule = FOUR_TERM if gate.name in CONTROLLED_ROTATIONS else TWO_TERM
         shifts += [(k, shift, coefficient) for shift, coefficient in rule]
     parameters = tuple(Parameter(f"occurrence{k}", "weight") for k in range(len(rows)))
-    return Occurrences(Circuit(circuit.n_wires, tuple(gates), parameters), jacobian, offset, shifts)
+    return Occurrences(Circuit(circuit.n_wires, gates, parameters), jacobian, offset, tuple(shifts))
 
 
 def shifted(request: ExecutionRequest, plan: Occurrences) -> ExecutionRequest:

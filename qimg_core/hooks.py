@@ -6,13 +6,14 @@ nothing of a plugin is imported before a component is asked for by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 from attrs import field, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qimg_core.admission import Context, Decision
     from qimg_core.execution import Plan
     from qimg_core.images import Images
@@ -23,9 +24,12 @@ ENTRY_POINT_GROUP = "qimg.plugins"
 INTERFACE_VERSION = 1
 """Raised when an interface changes so that older plugins cannot work."""
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _hookspec = pluggy.HookspecMarker("qimg")
 hookimpl = pluggy.HookimplMarker("qimg")
+
+
+def _strings(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
 
 
 @frozen(kw_only=True)
@@ -43,7 +47,7 @@ class ComponentSpec:
     name: str
     target: str
     summary: str = ""
-    requires: tuple[str, ...] = field(default=(), converter=tuple)
+    requires: tuple[str, ...] = field(default=(), converter=_strings)
     interface: int = INTERFACE_VERSION
 
 

@@ -1,4 +1,4 @@
-"""`Images`: what a generator returns; `TrainStep`: what training yields (floor 3; imports errors, png).
+"""`Images`: what a generator returns; `TrainStep`: what training yields (floor 3; imports errors, png, storage).
 
 The digest is over the decoded 8-bit pixels, not over a file: so a PNG can name the run and the
 entry that made it, and the entry can hold the digest of the pixels, and neither hashes the other.
@@ -134,11 +134,14 @@ class Images:
         """``sha256:`` over ``qimg.pixels/1``, newline, ``n h w c``, newline, the 8-bit pixels in C order."""
         return _digest(self.to_uint8())
 
-    @cached_property
     def digests(self) -> tuple[str, ...]:
         """The `digest` of each image by itself, that is of ``self[i]``."""
         pixels = self.to_uint8()
         return tuple(_digest(pixels[i : i + 1]) for i in range(len(self)))
+
+    def to_bytes(self) -> bytes:
+        """What `digest` is over: the head and the 8-bit pixels. `pixels_from_bytes` reads it."""
+        return _canonical(self.to_uint8())
 
     def grid(self, columns: int | None = None, pad: int = 2) -> Bytes:
         """All images in one, row by row on white, as uint8 (height, width, c).
@@ -189,7 +192,7 @@ class Images:
         path = Path(path)
         if path.suffix.lower() != ".png":
             raise ConfigurationError(f"images are saved as PNG, got {path.name!r}", hint="end the name in .png")
-        own = self._text()
+        own = _own_text(self)
         if len(self) > 1:
             own["qimg:grid"] = (
                 f"n={len(self)} columns={self._columns(columns, pad)} pad={pad} "
@@ -207,16 +210,12 @@ class Images:
         Raises:
             StorageError: the folder or a file cannot be written.
         """
-        from qimg_core.errors import StorageError
+        from qimg_core.storage import ensure_folder
 
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        folder = ensure_folder(folder)
         paths = []
         for i, image in enumerate(self):
-            own = {**image._text(), "qimg:set": self.digest, "qimg:index": str(i)}
+            own = {**_own_text(image), "qimg:set": self.digest, "qimg:index": str(i)}
             paths.append(folder / f"{i:05d}.png")
             png.write(paths[-1], image.to_uint8()[0], {**(text or {}), **own})
         return tuple(paths)
@@ -233,21 +232,6 @@ class Images:
         if columns < 1 or pad < 0:
             raise ConfigurationError(f"a grid has 1 column or more and pad >= 0, got columns={columns}, pad={pad}")
         return min(columns, len(self))
-
-    def _text(self) -> dict[str, str]:
-        text = {
-            "Software": f"qimg {_version()}",
-            "qimg:pixels": self.digest,
-            "qimg:quantum": "true" if self.quantum else "false",
-            "qimg:simulated": "true" if self.simulated else "false",
-        }
-        if self.run is not None:
-            text["qimg:run"] = self.run
-        if self.entry is not None:
-            text["qimg:entry"] = str(self.entry)
-        if isinstance(self.record.get("ledger"), str):
-            text["qimg:ledger"] = self.record["ledger"]
-        return text
 
 
 def read_images(path: str | os.PathLike[str]) -> tuple[Images, dict[str, str]]:
@@ -291,9 +275,43 @@ def _cut(pixels: Bytes, layout: str, name: str) -> Bytes:
     return np.stack([pixels[top : top + height, left : left + width] for top, left in corners])
 
 
+def pixels_from_bytes(data: bytes) -> Bytes:
+    """The 8-bit pixels (n, h, w, c) that `Images.to_bytes` gave, read-only.
+
+    Raises:
+        DataError: not of that form, or truncated.
+    """
+    import numpy as np
+
+    match = re.match(rb"qimg\.pixels/1\n([1-9]\d{0,8}) ([1-9]\d{0,8}) ([1-9]\d{0,8}) ([13])\n", data)
+    shape = tuple(int(part) for part in match.groups()) if match else (0,)
+    if match is None or len(data) - match.end() != math.prod(shape):
+        raise DataError("not the bytes of Images.to_bytes(), or truncated")
+    return np.frombuffer(data, np.uint8, offset=match.end()).reshape(shape)
+
+
+def _own_text(images: Images) -> dict[str, str]:
+    text = {
+        "Software": f"qimg {_version()}",
+        "qimg:pixels": images.digest,
+        "qimg:quantum": "true" if images.quantum else "false",
+        "qimg:simulated": "true" if images.simulated else "false",
+    }
+    if images.run is not None:
+        text["qimg:run"] = images.run
+    if images.entry is not None:
+        text["qimg:entry"] = str(images.entry)
+    if isinstance(images.record.get("ledger"), str):
+        text["qimg:ledger"] = images.record["ledger"]
+    return text
+
+
+def _canonical(pixels: Bytes) -> bytes:
+    return b"qimg.pixels/1\n" + " ".join(str(s) for s in pixels.shape).encode() + b"\n" + pixels.tobytes()
+
+
 def _digest(pixels: Bytes) -> str:
-    head = b"qimg.pixels/1\n" + " ".join(str(s) for s in pixels.shape).encode() + b"\n"
-    return "sha256:" + hashlib.sha256(head + pixels.tobytes()).hexdigest()
+    return "sha256:" + hashlib.sha256(_canonical(pixels)).hexdigest()
 
 
 def _version() -> str:

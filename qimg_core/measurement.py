@@ -26,12 +26,20 @@ def _wires(wires: Iterable[int]) -> tuple[int, ...]:
     return out
 
 
+def _terms(terms: Iterable[PauliString]) -> tuple[PauliString, ...]:
+    return tuple(terms)
+
+
+def _windows(windows: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(_wires(window) for window in windows)
+
+
 @frozen
 class Expectation:
     """Expectation values, float64 (rows, len(terms)): coefficient times <P>, one column a term."""
 
     kind: ClassVar[MeasurementKind] = MeasurementKind.EXPECTATION
-    terms: tuple[PauliString, ...] = field(converter=tuple)
+    terms: tuple[PauliString, ...] = field(converter=_terms)
 
     @property
     def wires(self) -> tuple[int, ...]:
@@ -56,7 +64,7 @@ class LocalStates:
     """
 
     kind: ClassVar[MeasurementKind] = MeasurementKind.LOCAL_STATES
-    windows: tuple[tuple[int, ...], ...] = field(converter=lambda ws: tuple(_wires(w) for w in ws))
+    windows: tuple[tuple[int, ...], ...] = field(converter=_windows)
 
     @property
     def wires(self) -> tuple[int, ...]:
@@ -102,7 +110,8 @@ class Samples:
 @frozen
 class State:
     """Simulators only: complex128 (rows, 2**n_wires) amplitudes over all wires in order, wire 0 most
-    significant; with a noise model the density matrix, (rows, 2**n_wires, 2**n_wires)."""
+    significant; with a noise model the density matrix, (rows, 2**n_wires, 2**n_wires).
+    """
 
     kind: ClassVar[MeasurementKind] = MeasurementKind.STATE
     wires: tuple[int, ...] = ()

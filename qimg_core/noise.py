@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
@@ -21,8 +21,7 @@ from qimg_core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Complex = complex
-Matrix2 = tuple[tuple[Complex, Complex], tuple[Complex, Complex]]
+Matrix2 = tuple[tuple[complex, complex], tuple[complex, complex]]
 
 
 @frozen
@@ -52,7 +51,7 @@ class Channel:
 
 
 def depolarizing(p: float) -> Channel:
-    """rho -> (1 - p) rho + p I/2, for p in [0, 4/3]. Equals p/4 each of X, Y, Z.
+    """Rho -> (1 - p) rho + p I/2, for p in [0, 4/3]. Equals p/4 each of X, Y, Z.
 
     PennyLane's ``DepolarizingChannel(q)`` is this with p = 4q/3; Aer's ``depolarizing_error(p, 1)``
     is this one.
@@ -61,12 +60,12 @@ def depolarizing(p: float) -> Channel:
 
 
 def dephasing(p: float) -> Channel:
-    """rho -> (1 - p) rho + p Z rho Z, p in [0, 1] (a phase flip with probability p)."""
+    """Rho -> (1 - p) rho + p Z rho Z, p in [0, 1] (a phase flip with probability p)."""
     return Channel(pauli=(1 - p, 0.0, 0.0, p))
 
 
 def bit_flip(p: float) -> Channel:
-    """rho -> (1 - p) rho + p X rho X."""
+    """Rho -> (1 - p) rho + p X rho X."""
     return Channel(pauli=(1 - p, p, 0.0, 0.0))
 
 
@@ -76,6 +75,10 @@ def amplitude_damping(gamma: float) -> Channel:
         raise ConfigurationError(f"gamma is a probability, got {gamma}")
     keep, lose = math.sqrt(1 - gamma), math.sqrt(gamma)
     return Channel(kraus=(((1, 0), (0, keep)), ((0, lose), (0, 0))))
+
+
+def _names(gates: Iterable[str]) -> frozenset[GateName]:
+    return frozenset(GateName(name) for name in gates)
 
 
 @frozen
@@ -88,7 +91,11 @@ class NoiseRule:
     """
 
     channel: Channel
-    gates: frozenset[GateName] = field(default=frozenset(), converter=lambda g: frozenset(GateName(n) for n in g))
+    gates: frozenset[GateName] = field(default=frozenset(), converter=_names)
+
+
+def _rules(rules: Iterable[NoiseRule]) -> tuple[NoiseRule, ...]:
+    return tuple(rules)
 
 
 @frozen
@@ -100,7 +107,7 @@ class NoiseModel:
         readout: (p(1|0), p(0|1)), the same for each measured wire; None for perfect read-out.
     """
 
-    rules: tuple[NoiseRule, ...] = field(default=(), converter=tuple)
+    rules: tuple[NoiseRule, ...] = field(default=(), converter=_rules)
     readout: tuple[float, float] | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -135,8 +142,10 @@ class NoiseModel:
     def from_json(cls, document: Mapping[str, object]) -> NoiseModel:
         rules = []
         for item in document["rules"]:  # type: ignore[attr-defined]
-            pauli = None if item["pauli"] is None else tuple(map(float, item["pauli"]))
-            kraus = tuple(tuple(tuple(complex(float(a), float(b)) for a, b in row) for row in k) for k in item["kraus"])
+            pauli: Any = None if item["pauli"] is None else tuple(map(float, item["pauli"]))
+            kraus: Any = tuple(
+                tuple(tuple(complex(float(a), float(b)) for a, b in row) for row in k) for k in item["kraus"]
+            )
             rules.append(NoiseRule(Channel(pauli, kraus), item["gates"]))
         readout = document["readout"]
         return cls(tuple(rules), None if readout is None else tuple(map(float, readout)))  # type: ignore[call-overload, arg-type]

@@ -236,7 +236,7 @@ def check_requirements(spec: ComponentSpec) -> None:
 
 
 def _check_core(dist: Distribution) -> None:
-    """pip enforces a plugin's qimg-core range at install time; an editable core can drift past it."""
+    """Pip enforces a plugin's qimg-core range at install time; an editable core can drift past it."""
     from importlib.metadata import PackageNotFoundError, version
 
     from packaging.requirements import Requirement

@@ -7,9 +7,7 @@ generating and replaying all pass here. Imports floors 0 to 5.
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve
@@ -17,29 +15,28 @@ from attrs import evolve
 from qimg_core.admission import Context, Decision
 from qimg_core.backend import Backend, LocalBackend
 from qimg_core.budget import Budget, Spending
-from qimg_core.capabilities import Billing, DeviceKind, GradientMethod, Mismatch
+from qimg_core.capabilities import GradientMethod
 from qimg_core.chunks import join
-from qimg_core.errors import AdmissionDenied, CapabilityError, ConfigurationError
-from qimg_core.execution import ExecutionRecord, Result, array_digest, is_tensor
+from qimg_core.errors import AdmissionDenied, ConfigurationError
+from qimg_core.execution import ExecutionRecord, Result, array_digest
 from qimg_core.jobs import Polling, job_key, run_jobs
 from qimg_core.plugins import Registry
-from qimg_core.recorder import Recorder
 from qimg_core.routing import Route, route
+from qimg_core.run_log import RunLog
 from qimg_core.seeds import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from qimg_core.execution import JSON, ExecutionRequest, Plan
     from qimg_core.generator import Generator
-    from qimg_core.images import Images
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
     from qimg_core.noise import NoiseModel
 
-log = logging.getLogger("qimg")
 Activity = Literal["execute", "train", "generate", "replay"]
 
 
@@ -88,11 +85,9 @@ class Session:
         self.registry = registry if registry is not None else Registry()
         self.shots, self.noise_model, self.profile = shots, noise, profile
         self.activity: Activity = activity
-        self.context = Context(run=self.run, activity=activity, **dict(context or {}))
+        self.context = Context(run=self.run, activity=activity, **(context or {}))  # type: ignore[arg-type]
         self.polling = polling or Polling()
         self.spending = Spending(budget or Budget())
-        self._given = ledger
-        self._ledger: Ledger | None = ledger if _is_ledger(ledger) else None  # type: ignore[assignment]
         self._backends: dict[str, Backend] = {}
         if isinstance(backend, Backend):
             self._backends[backend.name] = backend
@@ -102,9 +97,8 @@ class Session:
             for name in self.chain:
                 self.registry.spec("backend", name)  # an unknown name is an error before anything is written
         self._routes: dict[object, tuple[Route, tuple[Decision, ...]]] = {}
-        self._recorder = Recorder(self._write_executions, self.put, light=profile == "light")
+        self.log = RunLog(ledger, self.run, self.registry, light=profile == "light", opening=self._opening)
         self._ordinal = 0
-        self._started = self._closed = False
 
     # -- the road ---------------------------------------------------------------------------
 
@@ -112,9 +106,7 @@ class Session:
         """What running ``request`` would do and cost. Pure: sends nothing, writes nothing."""
         return self._route(request, gradient)[1].plan
 
-    def execute(
-        self, request: ExecutionRequest, *, gradient: GradientMethod | None = None, label: str = ""
-    ) -> Result:
+    def execute(self, request: ExecutionRequest, *, gradient: GradientMethod | None = None, label: str = "") -> Result:
         """Plan, admit, submit, wait, record.
 
         Args:
@@ -140,7 +132,7 @@ class Session:
             for handle in handles:
                 backend.forget(handle)  # type: ignore[attr-defined]
         else:
-            raws = run_jobs(backend, plan, keys, lambda kind, facts: self.record(kind, facts), self.polling)
+            raws = run_jobs(backend, plan, keys, self.record, self.polling)
             handles = []
         data = join([raw.data for raw in raws])
         record = ExecutionRecord(
@@ -165,9 +157,9 @@ class Session:
             jobs=tuple(handles) if not local else (),
             raw=tuple(raw.raw_digest for raw in raws if raw.raw_digest),
         )
-        self._recorder.add(record)
+        self.log.recorder.add(record)
         if not local:
-            self._recorder.flush()
+            self.flush()
         return Result(data=data, request=request, record=record)
 
     def gradient_for(self, request: ExecutionRequest) -> GradientMethod:
@@ -241,7 +233,9 @@ class Session:
         """A seed for a named purpose, derived from the run's root seed."""
         return derive_seed(self.seed, *names)
 
-    def generator(self, name: str, *, weights: str | Path | None = None, config: Any = None, **changes: Any) -> Generator:
+    def generator(
+        self, name: str, *, weights: str | Path | None = None, config: Any = None, **changes: Any
+    ) -> Generator:
         """A generator bound to this session: see `qimg_core.generation.make_generator`."""
         from qimg_core.generation import make_generator
 
@@ -252,15 +246,11 @@ class Session:
     @property
     def ledger(self) -> Ledger:
         """The log, opened when it is first needed."""
-        if self._ledger is None:
-            from qimg_core.ledger import open_ledger
-
-            self._ledger = open_ledger(self._given, self.registry)  # type: ignore[arg-type]
-        return self._ledger
+        return self.log.ledger
 
     def put(self, data: bytes) -> str:
         """Store an artefact; returns its digest."""
-        return self.ledger.put(data)
+        return self.log.put(data)
 
     def record(
         self,
@@ -271,40 +261,26 @@ class Session:
         gaps: Sequence[tuple[str, str]] = (),
     ) -> Entry:
         """Append an entry of this run; durable on return."""
-        if not self._started and kind != "run.started":
-            self._start()
-        entry = self.ledger.append(kind, run=self.run, facts=facts, claims=claims or {}, gaps=gaps)
-        self._watch(entry)
-        return entry
+        return self.log.record(kind, facts, claims=claims, gaps=gaps)
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """A training step ended: its loss joins the record of its executions."""
-        if not self._started:
-            self._start()
-        self._recorder.step(step, dict(metrics))
+        self.log.start()
+        self.log.recorder.step(step, dict(metrics))
 
     def flush(self) -> None:
         """Write collected executions now."""
-        self._recorder.flush()
+        self.log.recorder.flush()
 
     @property
     def device_kinds(self) -> frozenset[str]:
         """Kinds of device that have run so far in this run."""
-        return self._recorder.tally.kinds
+        return self.log.recorder.tally.kinds
 
-    def _write_executions(self, facts: dict[str, JSON]) -> None:
-        self.record("executions", facts)
-
-    def _start(self) -> None:
-        import json
-
+    def _opening(self) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]:
         from qimg_core import __version__
-        from qimg_core.environment import environment, threads
+        from qimg_core.environment import threads
 
-        self._started = True
-        state = environment()
-        git = state["git"]
-        text = json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
         facts = {
             "schema": "qimg.run/1",
             "activity": self.activity,
@@ -318,14 +294,10 @@ class Session:
             "budget": self.spending.budget.to_json(),
             "profile": self.profile,
             "threads": threads(),
-            "git": git,
-            "artefacts": {"environment": self.put(text)},
         }
         stated = {k: getattr(self.context, k) for k in ("purpose", "sensitivity", "consent", "region")}
         claims = {k: v for k, v in stated.items() if v != "unstated"}
-        gaps = [(k, "not stated by the caller") for k, v in stated.items() if v == "unstated"]
-        gaps += [] if git else [("git", "qimg_core does not run from a git checkout")]
-        self.record("run.started", facts, claims=claims, gaps=gaps)
+        return facts, claims, [(k, "not stated by the caller") for k, v in stated.items() if v == "unstated"]
 
     def _plugin_version(self) -> str:
         try:
@@ -333,38 +305,13 @@ class Session:
         except ConfigurationError:  # a driver object that no plugin registered
             return type(self.backend()).__module__
 
-    def _watch(self, entry: Entry) -> None:
-        for impl in self.registry.hooks.hook.qimg_entry_appended.get_hookimpls():
-            try:
-                impl.function(entry)
-            except Exception:  # a watcher never blocks the record; its failure is logged
-                log.exception("qimg_entry_appended of %s failed", impl.plugin_name)
-
     def close(self, status: str = "ok", error: str | None = None) -> None:
         """End the run: flush, last entry, signed checkpoint. Nothing where nothing was done."""
-        if self._closed:
-            return
-        self._closed = True
         try:
-            if self._started:
-                self._recorder.flush()
-                t = self._recorder.tally
-                facts = {
-                    "status": status,
-                    "error": error,
-                    "executions": t.executions,
-                    "rows": t.rows,
-                    "shots": t.shots,
-                    "device_kinds": sorted(t.kinds),
-                }
-                self.record("run.finished", facts)
-                self.ledger.checkpoint()
+            self.log.close(status, error)
         finally:
             for backend in self._backends.values():
                 backend.close()
-            if self._ledger is not None and self._ledger is not self._given:
-                if self._given is not None:
-                    self._ledger.close()
 
     def __enter__(self) -> Self:
         return self
@@ -376,7 +323,3 @@ class Session:
             self.close("interrupted", "interrupted by the user")
         else:
             self.close("failed", t.__name__)
-
-
-def _is_ledger(value: object) -> bool:
-    return hasattr(value, "append") and hasattr(value, "checkpoint")

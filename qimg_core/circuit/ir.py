@@ -28,6 +28,22 @@ if TYPE_CHECKING:
 Role = Literal["input", "weight"]
 
 
+def _wires(wires: Iterable[int]) -> tuple[int, ...]:
+    return tuple(int(w) for w in wires)
+
+
+def _angles(angles: Iterable[Angle]) -> tuple[Angle, ...]:
+    return tuple(angles)
+
+
+def _gates(gates: Iterable[Gate]) -> tuple[Gate, ...]:
+    return tuple(gates)
+
+
+def _parameters(parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    return tuple(parameters)
+
+
 @frozen
 class Parameter:
     """A named real number that a request supplies."""
@@ -70,8 +86,8 @@ class Gate:
     """
 
     name: GateName = field(converter=GateName)
-    wires: tuple[int, ...] = field(converter=tuple)
-    angles: tuple[Angle, ...] = field(default=(), converter=tuple)
+    wires: tuple[int, ...] = field(converter=_wires)
+    angles: tuple[Angle, ...] = field(default=(), converter=_angles)
 
     def __attrs_post_init__(self) -> None:
         wanted = self.name.n_wires
@@ -104,8 +120,8 @@ class Circuit:
     """
 
     n_wires: int
-    gates: tuple[Gate, ...] = field(default=(), converter=tuple)
-    parameters: tuple[Parameter, ...] = field(default=(), converter=tuple)
+    gates: tuple[Gate, ...] = field(default=(), converter=_gates)
+    parameters: tuple[Parameter, ...] = field(default=(), converter=_parameters)
     version: int = IR_VERSION
 
     def __attrs_post_init__(self) -> None:

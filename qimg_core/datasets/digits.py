@@ -6,6 +6,8 @@ Repository, 1998 (its test set, as scikit-learn ships it). Values 0..16 become 0
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 
 from qimg_core.datasets.source import ArraySource
@@ -19,12 +21,12 @@ def open_digits(*, split: str = "train") -> ArraySource:
         ConfigurationError: scikit-learn is not installed.
     """
     try:
-        from sklearn.datasets import load_digits
+        datasets = importlib.import_module("sklearn.datasets")
     except ImportError as error:
         raise ConfigurationError(
             "the digits dataset comes with scikit-learn, which is not installed", hint="pip install scikit-learn"
         ) from error
-    data = load_digits()
+    data = datasets.load_digits()
     chosen = (np.arange(len(data.images)) % 5 == 4) == (split == "test")
     return ArraySource(
         name=f"digits/{split}",

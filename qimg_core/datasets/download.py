@@ -1,4 +1,4 @@
-"""Files from the network, by the digest that the caller names (floor 4; imports errors; httpx when asked).
+"""Files from the network, by the digest that the caller names (floor 4; imports errors, storage; httpx when asked).
 
 Nothing here runs unless a download was asked for. A file appears under its name only when it is
 whole and its SHA-256 is right: it is written beside it first and then renamed.
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from qimg_core.errors import BackendUnavailable, ConfigurationError, DataError, StorageError
+from qimg_core.errors import BackendUnavailable, ConfigurationError, DataError
+from qimg_core.storage import ensure_folder, storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ def fetch(
         return target
     own = None if client else httpx.Client(follow_redirects=True, timeout=httpx.Timeout(30.0))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        ensure_folder(folder)
         handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
         try:
             with os.fdopen(handle, "wb") as out:
@@ -91,7 +92,7 @@ def fetch(
         finally:
             Path(temporary).unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror or error}", hint="set QIMG_CACHE") from error
+        raise storage_error(error, "write", target) from error
     finally:
         if own is not None:
             own.close()

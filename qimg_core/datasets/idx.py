@@ -12,8 +12,7 @@ import hashlib
 import math
 import struct
 import zlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -21,9 +20,11 @@ from qimg_core.datasets.source import ArraySource
 from qimg_core.errors import DataError
 
 if TYPE_CHECKING:
-    from typing import IO
+    from pathlib import Path
 
     import numpy.typing as npt
+
+    Stream = BinaryIO | gzip.GzipFile
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _PREFIXES = {"train": ("train",), "test": ("t10k", "test")}
@@ -49,14 +50,13 @@ def read(path: Path) -> tuple[npt.NDArray[Any], str]:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 return _parse(unpacked, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path.name}: truncated or damaged gzip file: {error}", hint="copy or download it again"
-        ) from (error)
+        text = f"{path.name}: truncated or damaged gzip file: {error}"
+        raise DataError(text, hint="copy or download it again") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _parse(file: IO[bytes], path: Path) -> tuple[npt.NDArray[Any], str]:
+def _parse(file: Stream, path: Path) -> tuple[npt.NDArray[Any], str]:
     head = _take(file, 4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES or head[3] == 0:
         raise DataError(f"{path.name}: not an IDX file (it starts with {head.hex() or 'nothing'})")
@@ -80,7 +80,7 @@ def _parse(file: IO[bytes], path: Path) -> tuple[npt.NDArray[Any], str]:
     return array.astype(dtype.newbyteorder("="), copy=False), digest.hexdigest()
 
 
-def _take(file: IO[bytes], size: int) -> bytes:
+def _take(file: Stream, size: int) -> bytes:
     """Up to ``size`` bytes, piece by piece: a header that lies about the size reserves no memory."""
     pieces = []
     while size > 0 and (piece := file.read(min(size, _PIECE))):

@@ -32,8 +32,10 @@ def open_file(path: Path, *, split: str = "train") -> ArraySource:
         DataError: not an NPZ, truncated, none of the names, or arrays that are no images or labels.
     """
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(
                     f"{path.name}: a single array, not an NPZ", hint="save it with numpy.savez(path, x=array)"

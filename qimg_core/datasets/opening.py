@@ -39,7 +39,8 @@ def open_images(
         size: bring the images to this (height, width), or this number for both.
         digest: what `ImageSource.digest` of the result must be.
         download: whether a dataset known by name may be downloaded. Nothing is downloaded otherwise.
-        registered: more names, as plugins supply them: each a function that takes ``split`` and returns an `ImageSource`.
+        registered: more names, as plugins supply them: each a function that takes ``split`` and returns
+            an `ImageSource`.
 
     Raises:
         UnknownName: neither a known name nor a path; the nearest name is offered.

@@ -78,7 +78,7 @@ def resized(source: ImageSource, size: int | tuple[int, int]) -> ImageSource:
     Raises:
         ConfigurationError: a size below 1 or above 4096.
     """
-    wanted = (size, size) if isinstance(size, int) else tuple(size)
+    wanted = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(wanted) != 2 or not all(isinstance(s, int) and 1 <= s <= LARGEST for s in wanted):
         raise ConfigurationError(f"a size is a number from 1 to {LARGEST}, or (height, width), got {size!r}")
     height, width = wanted

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
+from attrs.validators import instance_of
 
 from qimg_core.errors import ConfigurationError, LedgerCorrupt
 from qimg_core.ledger import canonical
@@ -29,12 +30,16 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9
 _FIELDS = ["claims", "facts", "gaps", "index", "kind", "run", "schema", "time"]
 
 
+def _text() -> Any:
+    return field(validator=instance_of(str))
+
+
 @frozen
 class Gap:
     """Something that belongs into the record and could not be had, and why."""
 
-    field: str
-    reason: str
+    field: str = _text()
+    reason: str = _text()
 
 
 def _gaps(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
@@ -124,7 +129,9 @@ class Entry:
         problem = _malformed(document)
         if problem:
             raise LedgerCorrupt(f"the body of an entry is damaged: {problem}")
-        return cls(document["index"], document["kind"], document["run"], document["time"], body)
+        entry = cls(document["index"], document["kind"], document["run"], document["time"], body)
+        entry.__dict__["_document"] = document  # what the cached property would read again
+        return entry
 
     @cached_property
     def _document(self) -> dict[str, Any]:

@@ -171,7 +171,8 @@ def wilson(right: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     p, z2 = right / n, z * z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the two terms are equal but for rounding.
+    return (0.0 if right == 0 else max(0.0, centre - half)), (1.0 if right == n else min(1.0, centre + half))
 
 
 def _check_proportion(right: int, n: int) -> None:

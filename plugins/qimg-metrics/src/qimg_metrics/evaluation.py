@@ -17,7 +17,14 @@ from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, generator, number
 from qimg_metrics.features import FeatureNetwork
 from qimg_metrics.image.arrays import checked_images, checked_labels
 from qimg_metrics.image.classes import class_accuracies, class_accuracy, class_entropy, class_jsd
-from qimg_metrics.image.frechet import SMALLEST, floor_draws, floor_estimate, frechet_distance, frechet_ratio
+from qimg_metrics.image.frechet import (
+    SMALLEST,
+    floor_draws,
+    floor_draws_of_classes,
+    floor_estimate,
+    frechet_distance,
+    frechet_ratio,
+)
 from qimg_metrics.image.frechet import distance_and_draws as frechet_draws
 from qimg_metrics.image.kid import kid
 from qimg_metrics.image.memorisation import nearest_training, ratio_of_distances
@@ -37,6 +44,8 @@ class Evaluation:
         frechet: Frechet distance from all test images.
         frechet_floor: what as many real training images get.
         frechet_ratio: the one over the other.
+        frechet_floor_asked, frechet_ratio_asked: the same with the asked class shares in every real draw, which is the
+            fair comparison for a conditional generator; None where nothing was asked or a class has too few images.
         precision, recall, density, coverage: against as many test images as there are generated ones.
         class_accuracy: share classified as asked, None where nothing was asked.
         class_entropy: of the found classes, 1 = equal shares.
@@ -51,6 +60,8 @@ class Evaluation:
     frechet: Estimate
     frechet_floor: Estimate
     frechet_ratio: Estimate
+    frechet_floor_asked: Estimate | None
+    frechet_ratio_asked: Estimate | None
     precision: Estimate
     recall: Estimate
     density: Estimate
@@ -66,7 +77,7 @@ class Evaluation:
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """All estimates over all classes, in reading order."""
-        fields = (getattr(self, a.name) for a in attrs.fields(type(self)))
+        fields = (getattr(self, a.name) for a in attrs.fields(Evaluation))
         return tuple(value for value in fields if isinstance(value, Estimate))
 
     def table(self) -> str:
@@ -99,6 +110,7 @@ class Reference:
     network: FeatureNetwork
     train: NDArray[np.floating]
     train_labels: NDArray[np.int64]
+    train_features: NDArray[np.float64]
     test_features: NDArray[np.float64]
     test_distances: NDArray[np.float64]
     floor: NDArray[np.float64]
@@ -136,7 +148,7 @@ def prepare_reference(
     labels = checked_labels(train_labels, len(pool), "training labels", n_classes=network.n_classes)
     held_labels = checked_labels(test_labels, len(held), "test labels", n_classes=network.n_classes)
     _check_n(min(n, len(held)), allow_small)
-    draws = min(FLOOR_DRAWS, len(pool) // n)
+    draws = min(FLOOR_DRAWS, len(pool) // max(n, 1))
     if draws < 2:
         raise DataError(f"the floor needs two disjoint draws of {n} training images or more, got {len(pool)} images")
     test_features, found = network.features_and_classes(held)
@@ -146,9 +158,7 @@ def prepare_reference(
             f"the feature network classifies only {accuracy:.1%} of the test images: it was made for other data",
             hint="train one for this data with: python -m qimg_metrics.image.train",
         )
-    rows = generator(seed, "floor_images").permutation(len(pool))[: draws * n]
-    rows.sort()
-    features = network.features(pool[rows])
+    features = network.features(pool)
     floor = floor_draws(features, test_features, n=n, draws=draws, seed=seed)
     some = np.sort(generator(seed, "held_out").permutation(len(held))[: min(n, len(held))])
     distances, _ = nearest_training(held[some], pool)
@@ -156,6 +166,7 @@ def prepare_reference(
         network=network,
         train=pool,
         train_labels=labels,
+        train_features=features,
         test_features=test_features,
         test_distances=distances,
         floor=floor,
@@ -200,7 +211,15 @@ def evaluate_against(
     features, found = network.features_and_classes(array)
     real = reference.test_features
     frechet = frechet_distance(features, real, seed=seed, resamples=resamples, level=level, allow_small=allow_small)
-    value, draws = frechet_draws(features, real, seed=seed, resamples=resamples)
+    _, draws = frechet_draws(features, real, seed=seed, resamples=resamples)
+
+    def floor_of(values: NDArray[np.float64], name: str) -> Estimate:
+        return floor_estimate(values, n=n, n_reference=len(real), name=name, level=level)
+
+    def ratio(floor: NDArray[np.float64], name: str) -> Estimate:
+        return frechet_ratio(frechet.value, draws, floor, n=n, n_reference=len(real), seed=seed, name=name, level=level)
+
+    own = None if wanted is None else _floor_of_asked(reference, wanted)
     same = generator(seed, "prdc_rows").permutation(len(real))[: min(n, len(real))]
     four = prdc(features, real[same], k=K, seed=seed, resamples=resamples, level=level)
     classes = network.n_classes
@@ -208,8 +227,10 @@ def evaluate_against(
     return Evaluation(
         kid=kid(features, real, seed=seed, level=level),
         frechet=frechet,
-        frechet_floor=floor_estimate(reference.floor, n=n, n_reference=len(real), level=level),
-        frechet_ratio=frechet_ratio(value, draws, reference.floor, n=n, n_reference=len(real), seed=seed, level=level),
+        frechet_floor=floor_of(reference.floor, "frechet_floor"),
+        frechet_ratio=ratio(reference.floor, "frechet_ratio"),
+        frechet_floor_asked=None if own is None else floor_of(own, "frechet_floor_asked"),
+        frechet_ratio_asked=None if own is None else ratio(own, "frechet_ratio_asked"),
         precision=four.precision,
         recall=four.recall,
         density=four.density,
@@ -227,6 +248,21 @@ def evaluate_against(
         per_class=() if wanted is None else class_accuracies(found, wanted, n_classes=classes, level=level),
         network=network.digest,
         seed=seed,
+    )
+
+
+def _floor_of_asked(reference: Reference, wanted: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    counts = np.bincount(wanted, minlength=reference.network.n_classes)
+    have = np.bincount(reference.train_labels, minlength=len(counts))
+    if (have < 2 * counts).any():  # no two disjoint draws
+        return None
+    return floor_draws_of_classes(
+        reference.train_features,
+        reference.train_labels,
+        reference.test_features,
+        counts=counts,
+        draws=FLOOR_DRAWS,
+        seed=reference.seed,
     )
 
 
@@ -287,7 +323,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
     networks = sorted({arm.network for arm in arms})
     if len(networks) > 1:
         raise DataError(f"arms judged by different feature networks do not compare: {', '.join(networks)}")
-    columns = [{e.name: e for e in (*arm.estimates, *arm.per_class)} for arm in arms]
+    columns: list[dict[str, Estimate]] = [{e.name: e for e in (*arm.estimates, *arm.per_class)} for arm in arms]
     names = list(dict.fromkeys(name for column in columns for name in column))
     # A metric that only some arms have keeps its place in the reading order.
     order = {a.name: i for i, a in enumerate(attrs.fields(Evaluation))}
@@ -296,7 +332,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
     for name in names:
         cells = [_cell(column.get(name)) for column in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    sizes = [f"{e.n} v {e.n_reference}" for e in (arm.kid for arm in arms)]
+    sizes = [f"{arm.kid.n} v {arm.kid.n_reference}" for arm in arms]
     lines.append("| N v test images | " + " | ".join(sizes) + " |")
     level = arms[0].kid.level
     return "\n".join([*lines, "", f"{level:.0%} intervals. Feature network {networks[0]}.", ""])

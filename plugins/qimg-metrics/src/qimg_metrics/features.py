@@ -81,7 +81,7 @@ class FeatureNetwork:
 
     def classify(self, images: ArrayLike) -> NDArray[np.int64]:
         """The most probable class of each image, shape (n,). Raises as `features`."""
-        return np.argmax(self._run(images)[1], axis=1).astype(np.int64)
+        return self.features_and_classes(images)[1]
 
     def features_and_classes(self, images: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Both at the price of one pass. Raises as `features`."""
@@ -203,8 +203,10 @@ def train_feature_network(
 ) -> FeatureNetwork:
     """Train a classifier on real images and freeze it.
 
-    AdamW, one-cycle learning rate (peak 4e-3), batch 128, every image shifted by up to 2 pixels. Two calls with the same
-    arguments give the same weights in one environment (torch build and number of threads).
+    AdamW, one-cycle learning rate (peak 4e-3), batch 128. Every image is shifted by up to 2 pixels, half of them get normal
+    noise of standard deviation up to 0.1: without it the network calls digits with noise that a reader hardly sees by another
+    name (accuracy 0.92 instead of 0.997 at 0.1), and a judge of generated images must not. Two calls with the same arguments
+    give the same weights in one environment (torch build and number of threads).
 
     Args:
         images: real training images (n, h, w, c) in [0, 1]. Never images that a generator made.
@@ -236,7 +238,8 @@ def train_feature_network(
             total = 0.0
             for index in torch.randperm(n).split(batch)[:steps]:
                 part = np.ascontiguousarray(array[index.numpy()].transpose(0, 3, 1, 2), dtype=np.float32)
-                x = _shifted(torch.from_numpy(part)).contiguous(memory_format=torch.channels_last)  # a quarter faster
+                x = _noisy(_shifted(torch.from_numpy(part)))
+                x = x.contiguous(memory_format=torch.channels_last)  # a quarter faster
                 loss = F.cross_entropy(model(x), y[index])
                 optimiser.zero_grad()
                 loss.backward()
@@ -264,6 +267,12 @@ def _shifted(x: Tensor, by: int = 2) -> Tensor:
     columns = torch.randint(0, 2 * by + 1, (b, 1)) + torch.arange(w)
     picked = padded.permute(0, 2, 3, 1)[torch.arange(b)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2)
+
+
+def _noisy(x: Tensor, most: float = 0.1) -> Tensor:
+    """Half of the images with normal noise, its standard deviation uniform in 0 .. most, cut to [0, 1]."""
+    sigma = torch.rand(len(x), 1, 1, 1) * most * (torch.rand(len(x), 1, 1, 1) < 0.5)
+    return (x + sigma * torch.randn_like(x)).clamp(0.0, 1.0)
 
 
 def dataset_digest(images: NDArray[Any], labels: NDArray[Any]) -> str:

@@ -1,0 +1,217 @@
+"""Measurements of a pure state (2**n, B), batch last; results are batch first (imports torch).
+
+All functions are differentiable once in the state and, where there are any, in the read-out matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from qimg_core.circuit.pauli import PauliString
+from qimg_simulator.cover import cover
+from qimg_simulator.pauli_basis import pauli_vector
+
+
+def squares(psi: Tensor) -> Tensor:
+    """|psi|**2, real, same shape."""
+    return torch.view_as_real(psi).square().sum(-1)
+
+
+def probabilities(psi: Tensor, wires: Sequence[int]) -> Tensor:
+    """(B, 2**k) over ``wires`` in the order given."""
+    return marginal(squares(psi), wires)
+
+
+def marginal(full: Tensor, wires: Sequence[int]) -> Tensor:
+    """(B, 2**k) from a distribution (2**n, B) over all wires."""
+    n = full.shape[0].bit_length() - 1
+    rest = [w for w in range(n) if w not in wires]
+    view = full.reshape(*(2,) * n, -1).permute(n, *wires, *rest)
+    return view.reshape(full.shape[1], 2 ** len(wires), -1).sum(2)
+
+
+class _Xor(torch.autograd.Function):
+    """conj(psi[i ^ mask]) * psi[i]; its gradient is a gather too, since i ^ mask is an involution."""
+
+    @staticmethod
+    def forward(ctx: Any, psi: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(psi, index)
+        return psi.index_select(0, index).conj() * psi
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        psi, index = ctx.saved_tensors
+        # c_i = conj(psi_j) psi_i with j = i ^ mask: d c_i = conj(psi_j) dpsi_i + psi_i conj(dpsi_j)
+        return psi.index_select(0, index) * (g + g.conj().index_select(0, index)), None
+
+
+def _signs(masks: Sequence[int], shift: int, count: int, like: Tensor) -> Tensor:
+    """(len(masks), 2**count): (-1)**popcount(i & mask) over ``count`` bits of the mask from bit ``shift``."""
+    i = np.arange(2**count)
+    part = np.array([(m >> shift) & (2**count - 1) for m in masks])[:, None]
+    return torch.tensor(1 - 2 * (np.bitwise_count(part & i) & 1), dtype=like.dtype, device=like.device)
+
+
+def signed_sums(field: Tensor, masks: Sequence[int]) -> Tensor:
+    """(len(masks), B): sum_i (-1)**popcount(i & mask) field[i], in two halves of the wires."""
+    n = field.shape[0].bit_length() - 1
+    low = (n + 1) // 2
+    inner = torch.matmul(_signs(masks, 0, low, field), field.reshape(2 ** (n - low), 2**low, -1))
+    return (inner * _signs(masks, low, n - low, field).t()[:, :, None]).sum(0)
+
+
+def expectation(psi: Tensor, terms: Sequence[PauliString]) -> Tensor:
+    """(B, len(terms)), each with its coefficient.
+
+    P|i> = i**nY (-1)**popcount(i & z) |i ^ x>, with x the wires of X and Y, z those of Y and Z.
+    """
+    n = psi.shape[0].bit_length() - 1
+    by_x: dict[int, list[tuple[int, int, int, float]]] = {}
+    for column, term in enumerate(terms):
+        x = sum(1 << (n - 1 - w) for w, p in term.factors if p in "XY")
+        z = sum(1 << (n - 1 - w) for w, p in term.factors if p in "YZ")
+        n_y = sum(p == "Y" for _, p in term.factors)
+        by_x.setdefault(x, []).append((column, z, n_y, term.coefficient))
+    found: list[Tensor] = []
+    order: list[int] = []
+    for x, members in by_x.items():
+        if x == 0:
+            fields = {0: squares(psi)}
+        else:
+            index = torch.arange(psi.shape[0], device=psi.device) ^ x
+            product: Tensor = _Xor.apply(psi, index)  # type: ignore[no-untyped-call]
+            fields = {0: product.real, 1: product.imag}
+        for odd, field in fields.items():
+            chosen = [m for m in members if m[2] % 2 == odd]
+            if not chosen:
+                continue
+            # Re(i**nY c): +Re, -Im, -Re, +Im for nY = 0, 1, 2, 3 mod 4
+            scale = [m[3] * (1 if m[2] % 4 in (0, 3) else -1) for m in chosen]
+            sums = signed_sums(field, [m[1] for m in chosen])
+            found.append(sums * torch.tensor(scale, dtype=sums.dtype, device=sums.device)[:, None])
+            order.extend(m[0] for m in chosen)
+    everything = torch.cat(found)
+    return everything.index_select(0, torch.tensor(np.argsort(order), device=psi.device)).t()
+
+
+class _Reduced(torch.autograd.Function):
+    """rho (B, 2**k, 2**k) of a block of wires; ``index`` puts the block's wires first."""
+
+    @staticmethod
+    def forward(ctx: Any, psi: Tensor, index: Tensor | None, k: int) -> Tensor:
+        moved = psi if index is None else psi.index_select(0, index)
+        x = moved.t().contiguous().view(psi.shape[1], 2**k, -1)
+        ctx.save_for_backward(x, index)
+        return x @ x.mH
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        x, index = ctx.saved_tensors
+        back = ((g + g.mH) @ x).view(x.shape[0], -1).t()
+        if index is None:
+            return back, None, None
+        inverse = torch.empty_like(index)
+        inverse[index] = torch.arange(len(index), device=index.device)
+        return back.index_select(0, inverse), None, None
+
+
+def _first(wires: Sequence[int], n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    rest = [w for w in range(n) if w not in wires]
+    return np.arange(2**n).reshape((2,) * n).transpose([*wires, *rest]).reshape(-1)
+
+
+def reduced(psi: Tensor, wires: Sequence[int]) -> Tensor:
+    """The density matrix of ``wires`` in the order given, complex (B, 2**k, 2**k)."""
+    n = psi.shape[0].bit_length() - 1
+    index = None
+    if tuple(wires) != tuple(range(len(wires))):
+        index = torch.tensor(_first(wires, n), device=psi.device)
+    out: Tensor = _Reduced.apply(psi, index, len(wires))  # type: ignore[no-untyped-call]
+    return out
+
+
+def _embedded(block: tuple[int, ...], window: tuple[int, ...]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """(4**len(block),): which entry of a window's matrix M stands at each entry of M (x) 1 on the block;
+    4**len(window) where it is zero."""
+    k, m = len(block), len(window)
+    i = np.arange(2**k)
+    position = [block.index(w) for w in window]
+    own = sum(((i >> (k - 1 - p)) & 1) << (m - 1 - j) for j, p in enumerate(position))
+    others = [p for p in range(k) if p not in position]
+    rest = sum((((i >> (k - 1 - p)) & 1) << j for j, p in enumerate(others)), np.zeros_like(i))
+    entry = own[:, None] * 2**m + own[None, :]
+    return np.where(rest[:, None] == rest[None, :], entry, 4**m).reshape(-1)
+
+
+def _partial(rho: Tensor, block: tuple[int, ...], window: tuple[int, ...]) -> Tensor:
+    """The reduced matrix of a window inside a block's reduced matrix, (B, 2**k, 2**k)."""
+    if block == window:
+        return rho
+    k = len(block)
+    own = [block.index(w) for w in window]
+    rest = [p for p in range(k) if p not in own]
+    view = rho.view(-1, *(2,) * (2 * k))
+    order = [1 + p for p in own] + [1 + k + p for p in own] + [1 + p for p in rest] + [1 + k + p for p in rest]
+    size = 2 ** len(rest)
+    moved = view.permute(0, *order).reshape(-1, 2 ** len(own), 2 ** len(own), size, size)
+    return torch.diagonal(moved, dim1=-2, dim2=-1).sum(-1)
+
+
+def local_states(psi: Tensor, windows: Sequence[tuple[int, ...]]) -> Tensor:
+    """Pauli vectors (B, sum 4**k) of windows, laid out as `qimg_core.measurement.LocalStates`."""
+    n = psi.shape[0].bit_length() - 1
+    out: list[Tensor | None] = [None] * len(windows)
+    for block, numbers in cover(windows, n):
+        rho = reduced(psi, block)
+        for i in numbers:
+            out[i] = pauli_vector(_partial(rho, block, windows[i]))
+    return torch.cat([v for v in out if v is not None], 1)
+
+
+def contracted(psi: Tensor, windows: Sequence[tuple[int, ...]], readout: Sequence[Tensor]) -> Tensor:
+    """<H> (B, sum K) for Hermitian matrices (K, 2**k, 2**k) on each window, in order.
+
+    Small windows are read from shared reduced states; a wide window with few matrices is not
+    reduced at all: <psi|H|psi> costs K products instead of 4**k entries.
+    """
+    n, rows = psi.shape[0].bit_length() - 1, psi.shape[1]
+    out: list[Tensor | None] = [None] * len(windows)
+    for block, numbers in cover(windows, n):
+        heights = [readout[i].shape[0] for i in numbers]
+        if sum(heights) * psi.shape[0] < 4 ** len(block) and all(windows[i] == block for i in numbers):
+            for i in numbers:
+                out[i] = _sandwiched(psi, block, readout[i])
+            continue
+        # Tr(rho H) = sum_ij Re H_ij Re rho_ij + Im H_ij Im rho_ij for Hermitian matrices
+        rho = torch.view_as_real(reduced(psi, block).contiguous()).view(rows, -1)
+        rows_of_h = []
+        for i in numbers:
+            flat = readout[i].to(psi.dtype).reshape(len(readout[i]), -1)
+            if windows[i] != block:
+                index = torch.tensor(_embedded(block, windows[i]), device=psi.device)
+                flat = torch.cat([flat, flat.new_zeros(len(flat), 1)], 1).index_select(1, index)
+            rows_of_h.append(flat)
+        table = torch.view_as_real(torch.cat(rows_of_h).contiguous()).flatten(1)
+        values = (rho @ table.t()).split(heights, 1)
+        for i, value in zip(numbers, values, strict=True):
+            out[i] = value
+    return torch.cat([v for v in out if v is not None], 1)
+
+
+def _sandwiched(psi: Tensor, wires: tuple[int, ...], h: Tensor) -> Tensor:
+    n, rows, size = psi.shape[0].bit_length() - 1, psi.shape[1], 2 ** len(wires)
+    moved = psi
+    if wires != tuple(range(len(wires))):
+        moved = psi.index_select(0, torch.tensor(_first(wires, n), device=psi.device))
+    v = moved.reshape(size, -1)
+    hv = (h.to(psi.dtype).reshape(-1, size) @ v).view(len(h), size, -1)
+    products = torch.view_as_real(hv) * torch.view_as_real(v.contiguous())
+    return products.view(len(h), -1, rows, 2).sum((1, 3)).t()

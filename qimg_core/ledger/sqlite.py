@@ -1,0 +1,468 @@
+"""The ledger on disk: SQLite for order and index, files for artefacts (imports log, keys, artefacts, storage).
+
+::
+
+    <folder>/ledger.db              entries and checkpoints; WAL, synchronous FULL
+    <folder>/ledger.lock            held while a process writes; says which one
+    <folder>/keys/                  see `qimg_core.ledger.keys`
+    <folder>/keys/last.checkpoint   the newest head given out, outside the database: shows a restored old database
+    <folder>/artefacts/sha256/ab/   one file per artefact, named by its digest
+
+The columns ``run``, ``kind`` and ``time`` are an index derived from the body; `verify` compares them.
+Copy a ledger only when no process writes it: the database alone, without its ``-wal`` file, is not whole.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from qimg_core.errors import ConfigurationError, LedgerBusy, LedgerCorrupt, LedgerError, QimgError, StorageError
+from qimg_core.ledger import keys
+from qimg_core.ledger.artefacts import ArtefactFiles
+from qimg_core.ledger.base import Problem, Verification
+from qimg_core.ledger.entry import Entry
+from qimg_core.ledger.lock import WriterLock
+from qimg_core.ledger.log import StoredLedger
+from qimg_core.ledger.merkle import Frontier
+from qimg_core.ledger.note import Checkpoint, Signer, check_origin, open_note
+from qimg_core.ledger.schema import APPLICATION_ID, FORMAT, TABLES, TRIGGERS
+from qimg_core.ledger.verify import Head, Row
+from qimg_core.storage import ensure_folder, storage_error, sync_folder, write_atomic
+from qimg_core.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qimg_core.ledger.note import VerifierKey
+
+DATABASE = "ledger.db"
+LAST = "last.checkpoint"
+_PAGE = 1000
+_COLUMNS = "idx, run, kind, time, body, leaf"
+
+
+class SQLiteLedger(StoredLedger):
+    """A ledger in a folder. Make one with `open`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        database: sqlite3.Connection,
+        public: tuple[VerifierKey, ...],
+        signer: Signer | None,
+        lock: WriterLock | None,
+    ) -> None:
+        super().__init__(public, signer)
+        self.folder = folder
+        self._db = database
+        self._lock = lock
+        self._files = ArtefactFiles(folder / "artefacts")
+        self._process = os.getpid()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        origin: str | None = None,
+    ) -> SQLiteLedger:
+        """Open the ledger in a folder, or make one there.
+
+        Args:
+            path: the folder.
+            create: make a new ledger where there is none.
+            read_only: take no lock and write nothing; allowed while another process writes.
+            origin: name of a new log, by default a random one under ``qimg.local/``; for an
+                existing log it must be its name.
+
+        Raises:
+            ConfigurationError: no ledger there and none to be made, or it has another origin.
+            LedgerBusy: another process writes it.
+            LedgerCorrupt: not a ledger, or it contradicts its last signed head.
+            LedgerError: made by a newer version, or its keys are missing.
+            StorageError: disk full, read-only, no permission.
+        """
+        folder = Path(path)
+        if origin is not None:
+            check_origin(origin)
+        exists = (folder / DATABASE).exists()
+        if not exists and (read_only or not create):
+            raise ConfigurationError(f"no ledger in {folder}", hint="a run makes one: qimg generate --runs FOLDER")
+        if folder.exists() and not folder.is_dir():
+            raise StorageError(f"{folder} is a file, not a folder", hint="name a folder for the ledger")
+        if read_only:
+            ledger = cls(folder, _connect_reader(folder), keys.load_public(folder), None, None)
+        else:
+            ledger = cls._open_writer(folder, origin)
+        try:
+            ledger._check_identity(origin)
+            if not read_only:
+                ledger._resume()
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    @classmethod
+    def _open_writer(cls, folder: Path, origin: str | None) -> SQLiteLedger:
+        ensure_folder(folder)
+        lock = WriterLock.take(folder)
+        database = None
+        try:
+            new = not (folder / DATABASE).exists()
+            if not new:
+                _check_format(folder)
+            if keys.exist(folder) or not new:
+                signer = keys.load(folder)
+            else:
+                signer = keys.create(folder, origin or f"qimg.local/{secrets.token_hex(8)}")
+            database = _connect_writer(folder, signer)
+            return cls(folder, database, signer.keys, signer, lock)
+        except BaseException:
+            if database is not None:
+                database.close()
+            lock.release()
+            raise
+
+    def _check_identity(self, origin: str | None) -> None:
+        stored = self._meta().get("origin")
+        if stored != self.origin:
+            raise LedgerCorrupt(
+                f"the database is of the log {stored}, the keys beside it of {self.origin}",
+                hint=f"restore {keys.FOLDER}/{keys.PUBLIC} and {DATABASE} from the same copy",
+            )
+        if origin is not None and origin != self.origin:
+            raise ConfigurationError(f"the ledger in {self.folder} is {self.origin}, not {origin}")
+
+    def _resume(self) -> None:
+        """Rebuild the frontier; refuse to continue a log that contradicts what it has signed."""
+        last, pinned = self._last_head(), self._pinned_head()
+        heads = [head for head in (last, pinned) if head is not None]
+        sizes = {head.size for head in heads}
+        roots: dict[int, bytes] = {0: Frontier().root()}
+        frontier = Frontier()
+        for leaf in self._leaves(0):
+            frontier.append(leaf)
+            if frontier.size in sizes:
+                roots[frontier.size] = frontier.root()
+        (top,) = self._query("SELECT coalesce(max(idx), -1) FROM entry")[0]
+        if top + 1 != frontier.size:
+            raise LedgerCorrupt(f"the log has {frontier.size} entries and the last is {top}; see: qimg verify")
+        for head in heads:
+            if roots.get(head.size) != head.root:
+                raise LedgerCorrupt(
+                    f"the log of {frontier.size} entries contradicts its signed checkpoint {head.size}",
+                    hint=f"see what is wrong with: qimg verify {self.folder}",
+                    checkpoint=head.size,
+                )
+        self._frontier = frontier
+        if last is not None and (pinned is None or pinned.size < last.size):
+            write_atomic(self.folder / keys.FOLDER / LAST, last.note)  # a crash came between the two writes
+
+    # Entries
+
+    def __len__(self) -> int:
+        """Number of entries."""
+        with self._mutex:
+            if self._signer is not None:
+                return self._frontier.size
+            count: int = self._query("SELECT coalesce(max(idx), -1) + 1 FROM entry")[0][0]
+            return count
+
+    def entries(self, *, run: str | None = None, kind: str | None = None, start: int = 0) -> Iterator[Entry]:
+        """Entries in order. See `Ledger.entries`."""
+        where, values = "idx >= ?", [run, kind]
+        where += "".join(f" AND {name} = ?" for name, v in zip(("run", "kind"), values, strict=True) if v is not None)
+        given = [value for value in values if value is not None]
+        while True:
+            with self._mutex:
+                page = self._query(
+                    f"SELECT idx, body FROM entry WHERE {where} ORDER BY idx LIMIT {_PAGE}", (start, *given)
+                )
+            for index, body in page:
+                yield Entry.parse(body)
+                start = index + 1
+            if len(page) < _PAGE:
+                return
+
+    def rows(self) -> Iterator[Row]:
+        """Every stored entry, by index, as of now."""
+        start = -(2**63)
+        (last,) = self._query("SELECT max(idx) FROM entry")[0]
+        while last is not None and start <= last:
+            page = self._query(
+                f"SELECT {_COLUMNS} FROM entry WHERE idx BETWEEN ? AND ? ORDER BY idx LIMIT {_PAGE}", (start, last)
+            )
+            if not page:
+                return
+            yield from (Row(*row) for row in page)
+            start = page[-1][0] + 1
+
+    def _read(self, start: int, stop: int) -> list[Row]:
+        found = self._query(f"SELECT {_COLUMNS} FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop))
+        return [Row(*row) for row in found]
+
+    def _leaves(self, start: int) -> Iterator[bytes]:
+        while True:
+            page = self._query("SELECT idx, leaf FROM entry WHERE idx >= ? ORDER BY idx LIMIT 20000", (start,))
+            yield from (leaf for _, leaf in page)
+            if not page:
+                return
+            start = page[-1][0] + 1
+
+    def _store(self, entries: tuple[Entry, ...]) -> None:
+        with self._commit() as db:
+            db.executemany(
+                f"INSERT INTO entry({_COLUMNS}) VALUES(?,?,?,?,?,?)",
+                [(e.index, e.run, e.kind, e.time, e.body, e.leaf) for e in entries],
+            )
+
+    # Checkpoints
+
+    def heads(self) -> tuple[Head, ...]:
+        """Every stored checkpoint, by size."""
+        return tuple(Head(*row) for row in self._query("SELECT size, root, note FROM checkpoint ORDER BY size"))
+
+    def _last_head(self) -> Head | None:
+        rows = self._query("SELECT size, root, note FROM checkpoint ORDER BY size DESC LIMIT 1")
+        return Head(*rows[0]) if rows else None
+
+    def _store_head(self, head: Head) -> None:
+        with self._commit() as db:
+            db.execute("INSERT INTO checkpoint(size, root, note) VALUES(?,?,?)", (head.size, head.root, head.note))
+        write_atomic(self.folder / keys.FOLDER / LAST, head.note)
+
+    def _pinned_head(self) -> Checkpoint | None:
+        """The newest head given out, from outside the database."""
+        path = self.folder / keys.FOLDER / LAST
+        try:
+            note = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error(error, "read", path) from error
+        try:
+            return Checkpoint.parse(open_note(note, self.keys).text)
+        except LedgerCorrupt as error:
+            raise LedgerCorrupt(f"{path} is damaged: {error.message}") from error
+
+    # Artefacts
+
+    def put(self, data: bytes) -> str:
+        """Store an artefact. See `Ledger.put`."""
+        self._writing()
+        return self._files.put(data)
+
+    def get(self, digest: str) -> bytes:
+        """An artefact, hashed again. See `Ledger.get`."""
+        self._open()
+        return self._files.get(digest)
+
+    def has(self, digest: str) -> bool:
+        """Is there an artefact of that digest?"""
+        return self._files.has(digest)
+
+    def artefacts(self) -> Iterator[str]:
+        """Digests of all stored artefacts."""
+        return self._files.digests()
+
+    # Inside
+
+    def oddities(self) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+        """What only a ledger on disk can have: a damaged file, other keys, a restored old database."""
+        notes: list[str] = []
+        problems = [Problem("database", str(line)) for (line,) in self._query("PRAGMA quick_check(5)") if line != "ok"]
+        if self._meta().get("keys") != "".join(f"{key}\n" for key in self.keys):
+            problems.append(Problem("keys", f"the keys in the database are not those in {keys.FOLDER}/{keys.PUBLIC}"))
+        try:
+            pinned = self._pinned_head()
+        except QimgError as error:
+            problems.append(Problem(f"{keys.FOLDER}/{LAST}", error.message))
+        else:
+            known = {(head.size, head.root) for head in self.heads()}
+            if pinned is not None and (pinned.size, pinned.root) not in known:
+                what = f"checkpoint {pinned.size} was signed and is not in the database: an old copy was restored"
+                problems.append(Problem(f"{keys.FOLDER}/{LAST}", what))
+            elif pinned is None and known:
+                notes.append(f"{keys.FOLDER}/{LAST} is missing: a restored old database would not show")
+        found = {name for (name,) in self._query("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+        lost = sorted(set(TRIGGERS) - found)
+        if lost:
+            notes.append(f"append-only triggers are missing: {', '.join(lost)}")
+        return tuple(problems), tuple(notes)
+
+    def close(self) -> None:
+        """Release database and lock; closing twice is harmless."""
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            if self._process != os.getpid():
+                return  # a forked child: neither the connection nor the lock is its own
+            self._db.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def _open(self) -> None:
+        super()._open()
+        if self._process != os.getpid():
+            raise LedgerError(
+                "a ledger does not survive a fork", hint="open it in the process that uses it; a log has one writer"
+            )
+
+    def _meta(self) -> dict[str, str]:
+        return dict(self._query("SELECT name, value FROM meta"))
+
+    def _query(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._mutex:
+            self._open()
+            with translated(self.folder):
+                return self._db.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _commit(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: durable when the block is left, or undone."""
+        with translated(self.folder):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+def verify_folder(path: str | os.PathLike[str]) -> Verification:
+    """Verify the ledger in a folder; one that is too damaged to open is a failed check, not an exception.
+
+    Raises:
+        ConfigurationError: there is no ledger.
+        StorageError: it cannot be read.
+    """
+    try:
+        ledger = SQLiteLedger.open(path, read_only=True)
+    except LedgerBusy:
+        raise
+    except LedgerError as error:
+        return Verification(verdict=Verdict.FAIL, problems=(Problem("ledger", error.message),))
+    with ledger:
+        try:
+            return ledger.verify()
+        except LedgerCorrupt as error:
+            return Verification(verdict=Verdict.FAIL, problems=(Problem("database", error.message),))
+
+
+@contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """SQLite's errors in this SDK's words."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        path = folder / DATABASE
+        code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+        said = f"{path}: {error}"
+        if code == sqlite3.SQLITE_FULL:
+            raise StorageError(f"the disk is full: {said}", hint="free some space; the log is as it was") from error
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+            hint = "check the disk and its permissions; to look at it only, open it with read_only=True"
+            raise StorageError(f"cannot use the ledger {said}", hint=hint) from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise LedgerBusy(f"another process holds the ledger {said}", hint="wait until it has ended") from error
+        if code == sqlite3.SQLITE_NOTADB:
+            raise LedgerCorrupt(f"not a ledger: {said}", hint="name the folder of a qimg ledger") from error
+        if code == sqlite3.SQLITE_CORRUPT:
+            raise LedgerCorrupt(f"the database is damaged: {said}", hint="restore it from a copy") from error
+        raise LedgerError(f"the ledger failed: {said}") from error
+
+
+def _connect_writer(folder: Path, signer: Signer) -> sqlite3.Connection:
+    with translated(folder):
+        db = sqlite3.connect(folder / DATABASE, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            _check_tables(folder, db)
+            (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                raise StorageError(f"{folder} does not allow SQLite's write-ahead log", hint="use a local disk")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA trusted_schema=OFF")
+            db.execute("PRAGMA mmap_size=0")
+            (made,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute("BEGIN IMMEDIATE")
+            for statement in (*(TABLES if made == 0 else ()), *TRIGGERS.values()):
+                db.execute(statement)
+            if made == 0:
+                db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version={FORMAT}")
+                public = "".join(f"{key}\n" for key in signer.keys)
+                db.executemany("INSERT INTO meta VALUES(?,?)", [("origin", signer.origin), ("keys", public)])
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+    sync_folder(folder)  # or the file, or its deleted journal, may come back after power loss as it was before
+    return db
+
+
+def _connect_reader(folder: Path) -> sqlite3.Connection:
+    path = folder / DATABASE
+    _check_format(folder)
+    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+    with translated(folder):
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            db.close()
+            wal = path.with_name(f"{DATABASE}-wal")
+            if wal.exists() and wal.stat().st_size > 0:
+                raise
+            # A closed ledger on read-only media: SQLite cannot make its -shm file there, and needs none.
+            db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            _check_tables(folder, db, empty=False)
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def _check_tables(folder: Path, db: sqlite3.Connection, *, empty: bool = True) -> None:
+    """Is the open database a ledger, or empty where that is allowed?"""
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID and (tables or not empty):
+        what = "another SQLite database" if tables else "empty"
+        raise LedgerCorrupt(f"{folder / DATABASE} is not a ledger but {what}", hint="choose another folder")
+
+
+def _check_format(folder: Path) -> None:
+    """Is the file a ledger of a format we know? Read from its header: nothing is opened or changed."""
+    path = folder / DATABASE
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise storage_error(error, "read", path) from error
+    if not header:
+        return  # a crash between creating the file and its first page: still empty, made anew
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\x00"):
+        raise LedgerCorrupt(f"{path} is not a ledger: no SQLite database", hint="name the folder of a qimg ledger")
+    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
+    if (version, application) == (0, 0):
+        return  # created, and its tables still in the write-ahead log or not yet made; checked once open
+    if application != APPLICATION_ID:
+        raise LedgerCorrupt(f"{path} is not a ledger but another SQLite database", hint="choose another folder")
+    if version > FORMAT:
+        raise LedgerError(
+            f"{path} has ledger format {version}, this version reads up to {FORMAT}",
+            hint="pip install --upgrade qimg-core",
+        )

@@ -1,0 +1,127 @@
+"""`RunLog`: one run's own part of the ledger (floor 5; imports ledger, recorder, environment, plugins).
+
+Opens the ledger when it is first needed, writes ``run.started`` before anything else of the run, keeps
+free work in groups, ends with ``run.finished`` and a signed checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qimg_core.environment import environment
+from qimg_core.ledger.base import Ledger
+from qimg_core.ledger.entry import Gap
+from qimg_core.recorder import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from qimg_core.execution import JSON
+    from qimg_core.ledger.entry import Entry
+    from qimg_core.plugins import Registry
+
+log = logging.getLogger("qimg")
+
+
+class RunLog:
+    """Writes one run.
+
+    Args:
+        given: an open ledger, a folder or URI, or None for a log in memory.
+        run: the run id.
+        registry: its plugins may open ledgers and watch entries.
+        light: keep run-level entries only.
+        opening: gives facts, claims and gaps of ``run.started``; asked once, at the first entry.
+    """
+
+    def __init__(
+        self,
+        given: Ledger | str | Path | None,
+        run: str,
+        registry: Registry,
+        *,
+        light: bool,
+        opening: Callable[[], tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]],
+    ) -> None:
+        self.run, self.registry = run, registry
+        self._given, self._opening = given, opening
+        self._ledger = given if isinstance(given, Ledger) else None
+        self.recorder = Recorder(lambda facts: self.record("executions", facts), self.put, light=light)
+        self.started = self.closed = False
+
+    @property
+    def ledger(self) -> Ledger:
+        """The log itself."""
+        if self._ledger is None:
+            from qimg_core.ledger import open_ledger
+
+            assert not isinstance(self._given, Ledger)
+            self._ledger = open_ledger(self._given, self.registry)
+        return self._ledger
+
+    def put(self, data: bytes) -> str:
+        """Store an artefact; returns its digest."""
+        return self.ledger.put(data)
+
+    def record(
+        self,
+        kind: str,
+        facts: Mapping[str, Any],
+        *,
+        claims: Mapping[str, Any] | None = None,
+        gaps: Sequence[tuple[str, str]] = (),
+    ) -> Entry:
+        """Append an entry; durable on return."""
+        self.start()
+        missing = [Gap(field, reason) for field, reason in gaps]
+        entry = self.ledger.append(kind, run=self.run, facts=facts, claims=claims or {}, gaps=missing)
+        for impl in self.registry.hooks.hook.qimg_entry_appended.get_hookimpls():
+            try:
+                impl.function(entry)
+            except Exception:  # a watcher never blocks the record; its failure is logged
+                log.exception("qimg_entry_appended of %s failed", impl.plugin_name)
+        return entry
+
+    def start(self) -> None:
+        """Write ``run.started`` if that has not been done."""
+        if self.started:
+            return
+        self.started = True
+        facts, claims, gaps = self._opening()
+        state: dict[str, JSON] = environment()
+        git = state["git"]
+        text = json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
+        if git is None:
+            gaps = [*gaps, ("git", "qimg_core does not run from a git checkout")]
+        try:
+            facts = {**facts, "git": git, "artefacts": {"environment": self.put(text)}}
+            self.record("run.started", facts, claims=claims, gaps=gaps)
+        except BaseException:
+            self.started = False
+            raise
+
+    def close(self, status: str, error: str | None) -> None:
+        """Flush, write the last entry, sign a checkpoint; nothing where nothing was done."""
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            if self.started:
+                self.recorder.flush()
+                t = self.recorder.tally
+                facts = {
+                    "status": status,
+                    "error": error,
+                    "executions": t.executions,
+                    "rows": t.rows,
+                    "shots": t.shots,
+                    "device_kinds": sorted(t.kinds),
+                }
+                self.record("run.finished", facts)
+                self.ledger.checkpoint()
+        finally:
+            if self._ledger is not None and isinstance(self._given, (str, Path)):
+                self._ledger.close()
