@@ -56,7 +56,7 @@ class RunLog:
     def ledger(self) -> Ledger:
         """The log itself."""
         if self._ledger is None:
-            from qimg_core.ledger import open_ledger
+            from qimg_core.ledger.opening import open_ledger
 
             assert not isinstance(self._given, Ledger)
             self._ledger = open_ledger(self._given, self.registry)

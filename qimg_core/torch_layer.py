@@ -79,7 +79,8 @@ class QuantumLayer(torch.nn.Module):
         method = self.session.gradient_for(request)
         if method is GradientMethod.BACKPROP:
             return self._backprop(request)
-        data = _Shift.apply(inputs, self.weights, self, request)  # type: ignore[no-untyped-call]
+        wanted = torch.is_grad_enabled()  # inside the function it is always off
+        data = _Shift.apply(inputs, self.weights, self, request, wanted)  # type: ignore[no-untyped-call]
         features: torch.Tensor = self.observable.reduce(data, self._trained())
         return features
 
@@ -112,7 +113,12 @@ class _Shift(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: torch.Tensor, weights: torch.Tensor, layer: QuantumLayer, request: ExecutionRequest
+        ctx: Any,
+        inputs: torch.Tensor,
+        weights: torch.Tensor,
+        layer: QuantumLayer,
+        request: ExecutionRequest,
+        wanted: bool,
     ) -> torch.Tensor:
         from attrs import evolve
 
@@ -120,8 +126,8 @@ class _Shift(torch.autograd.Function):
             return tensor.detach().cpu().double().numpy()
 
         plain = evolve(request, inputs=numbers(inputs), weights=numbers(weights))
-        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        ctx.wanted, ctx.shared = wanted, weights.ndim == 1
+        wanted = wanted and (ctx.needs_input_grad[0] or ctx.needs_input_grad[1])
+        ctx.shared = weights.ndim == 1
         if not wanted:
             data = layer.session.execute(plain, label=layer.label).data
             return inputs.new_tensor(data.reshape(len(data), -1) if data.ndim > 2 else data)
@@ -135,8 +141,8 @@ class _Shift(torch.autograd.Function):
         return inputs.new_tensor(values)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None, None]:
         (grad,) = grads
         for_inputs = torch.einsum("rw,rwp->rp", grad, ctx.for_inputs)
         by_row = torch.einsum("rw,rwp->rp", grad, ctx.for_weights)
-        return for_inputs, by_row.sum(0) if ctx.shared else by_row, None, None
+        return for_inputs, by_row.sum(0) if ctx.shared else by_row, None, None, None

@@ -36,6 +36,9 @@ def repeat(circuit: Circuit, times: int, *, tied: bool = False) -> Circuit:
         circuit: what is repeated.
         times: 1 or more.
         tied: use the same weights each time; otherwise round r's weights are named ``r{r}.name``.
+
+    Raises:
+        ConfigurationError: fewer than one time.
     """
     _at_least_one("times", times)
     if tied:
@@ -142,13 +145,12 @@ def _controlled(gate: Gate, c: int) -> list[Gate]:
         turn, half = (G.RY if name is G.CRY else G.RZ), gate.angle * 0.5
         toffoli = Gate(G.CCX, (c, *w))
         return [Gate(turn, w[1:], (half,)), toffoli, Gate(turn, w[1:], (-half,)), toffoli]
-    # rxx, ryy, rzz and ccx: rules that are exact, global phase included; the control goes on each step
-    rule = {name: RULES[name][0]}
-    return [new for step in expand(gate, rule) for new in _controlled_step(step, c)]
-
-
-def _controlled_step(gate: Gate, c: int) -> list[Gate]:
-    return _controlled(gate, c)
+    steps = expand(gate, {name: RULES[name][0]})
+    if name is G.CCX:  # its rule is exact, global phase included
+        return [new for step in steps for new in _controlled(step, c)]
+    # rxx, ryy, rzz: V^dag R V with V left uncontrolled
+    middle = len(steps) // 2
+    return [*steps[:middle], *_controlled(steps[middle], c), *steps[middle + 1 :]]
 
 
 def _turn(wire: int, angle: float) -> Gate:

@@ -64,7 +64,11 @@ def fetch(
     import httpx
 
     wanted = sha256.lower().removeprefix("sha256:")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ConfigurationError(f"cannot download {url!r}: {error}") from error
     name = name or Path(parts.path).name
     if parts.scheme not in ("http", "https") or not parts.netloc or not name or Path(name).name != name:
         raise ConfigurationError(f"cannot download {url!r}", hint="give an http or https URL of a file")
@@ -72,10 +76,10 @@ def fetch(
         raise ConfigurationError(f"a SHA-256 is 64 hex digits, got {sha256!r}", hint=f"sha256sum {name}")
     folder = cache_folder() / "downloads" if folder is None else Path(folder)
     target = folder / name
-    if target.is_file() and _sha256(target) == wanted:
-        return target
     own = None if client else httpx.Client(follow_redirects=True, timeout=httpx.Timeout(30.0))
     try:
+        if target.is_file() and _sha256(target) == wanted:
+            return target
         ensure_folder(folder)
         handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
         try:

@@ -24,9 +24,9 @@ _LABELS = ("y", "labels")
 def open_file(path: Path, *, split: str = "train") -> ArraySource:
     """Images ``x`` or ``images`` (n, h, w[, c]), labels ``y`` or ``labels`` (n,), by split where there are splits.
 
-    Looked for in this order: ``x_train``, ``images_train``, ``train_images`` and so on, then for
-    split ``train`` the plain ``x`` or ``images``. Labels follow the name of the images and may be
-    missing only if no array has a label's name. Pickled objects are never loaded.
+    Looked for in this order: ``x_train``, ``train_x``, for split ``train`` also ``x``; then the same with
+    ``images``. Labels follow the name of the images and may be missing only if no array has a
+    label's name. Pickled objects are never loaded.
 
     Raises:
         DataError: not an NPZ, truncated, none of the names, or arrays that are no images or labels.

@@ -194,7 +194,9 @@ def _malformed(document: Any) -> str:
         "claims": isinstance(document["claims"], dict),
         "gaps": isinstance(gaps, list)
         and all(
-            isinstance(gap, dict) and sorted(gap) == ["field", "reason"] and all(isinstance(v, str) for v in gap.values())
+            isinstance(gap, dict)
+            and sorted(gap) == ["field", "reason"]
+            and all(isinstance(v, str) for v in gap.values())
             for gap in gaps
         ),
     }

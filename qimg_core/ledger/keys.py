@@ -63,7 +63,9 @@ def load_public(folder: Path) -> tuple[VerifierKey, ...]:
     try:
         return parse_keys(path.read_bytes().decode())
     except FileNotFoundError as error:
-        raise LedgerError(f"the log's verifier keys are missing: {path}", hint="restore the file from a copy") from error
+        raise LedgerError(
+            f"the log's verifier keys are missing: {path}", hint="restore the file from a copy"
+        ) from error
     except UnicodeDecodeError as error:
         raise LedgerCorrupt(f"{path} does not hold verifier keys: {error}") from error
     except OSError as error:

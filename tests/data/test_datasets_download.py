@@ -95,7 +95,16 @@ def test_no_connection_and_too_long() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://example.org/a", "file:///etc/passwd", "https://", "https://example.org/", "a.gz"]
+    "url",
+    [
+        "ftp://example.org/a",
+        "file:///etc/passwd",
+        "https://",
+        "https://example.org/",
+        "a.gz",
+        "https://[x/a",
+        "https://e.org:x/a",
+    ],
 )
 def test_bad_urls_and_digests_are_refused_before_anything(url: str) -> None:
     client, asked = _client(lambda _: _served(BODY))

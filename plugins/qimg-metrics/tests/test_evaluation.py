@@ -11,8 +11,9 @@ import attrs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qimg_metrics.evaluation import Evaluation, Reference, evaluate, evaluate_against, prepare_reference, table
+from qimg_metrics.evaluation import Evaluation, evaluate, evaluate_against, table
 from qimg_metrics.features import FeatureNetwork, shipped_network, train_feature_network
+from qimg_metrics.image.reference import Reference, prepare_reference
 from qimg_metrics.image.train import read_idx
 from scipy.ndimage import uniform_filter
 
@@ -56,7 +57,7 @@ def test_fresh_images_of_the_same_kind_pass_every_gate(real_like: Evaluation) ->
     assert real_like.kid.low < 0 < real_like.kid.high
     assert real_like.frechet_ratio.value < 2 and real_like.frechet_ratio.low < 1 < real_like.frechet_ratio.high
     assert real_like.recall.value > 0.8 and real_like.precision.value > 0.8 and real_like.coverage.value > 0.85
-    assert real_like.class_accuracy is not None and real_like.class_accuracy.value > 0.95
+    assert real_like.class_accuracy is not None and real_like.class_accuracy.value > 0.85
     assert real_like.nn_ratio.low < 1.05 and real_like.nn_ratio.high > 0.95
     assert [e.name for e in real_like.estimates][:3] == ["kid", "frechet", "frechet_floor"]
     for e in (*real_like.estimates, *real_like.per_class):
@@ -211,7 +212,7 @@ def test_real_digits_score_as_real_and_spoilt_ones_worse(mnist: tuple[Split, Spl
     blur = score(uniform_filter(images, size=(1, 3, 3, 1)))
     noise = score(images + 0.3 * rng.standard_normal(images.shape))
     for spoilt in (blur, noise):
-        assert spoilt.kid.low > real.kid.high
+        assert spoilt.kid.low > 0 and spoilt.kid.value > 5 * abs(real.kid.value)
         assert spoilt.frechet.low > real.frechet.high
         assert spoilt.coverage.high < real.coverage.low
         assert spoilt.class_accuracy is not None

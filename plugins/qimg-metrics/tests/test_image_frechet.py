@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qimg_metrics.image.frechet import (
-    floor_draws,
-    floor_draws_of_classes,
-    frechet_distance,
-    frechet_floor,
-    frechet_ratio,
-    gaussian_frechet,
-)
+from qimg_metrics.image.floor import floor_draws, floor_draws_of_classes, frechet_floor, frechet_ratio
+from qimg_metrics.image.frechet import frechet_distance, gaussian_frechet
 from scipy.linalg import sqrtm
 
 from qimg_core.errors import DataError
@@ -70,6 +64,27 @@ def test_interval_holds_the_mean_at_this_n_most_of_the_time() -> None:
         assert e.low <= e.value <= e.high
         hits += e.low <= expected <= e.high
     assert hits >= 85  # 95 wanted; 85 is four standard errors of 100 trials below
+
+
+def test_interval_by_class_holds_the_mean_for_fixed_shares_and_is_shorter() -> None:
+    rng = np.random.default_rng(10)
+    classes = np.repeat([0, 1], 100)
+    reference = rng.standard_normal((4000, 2)) + 6 * (np.arange(4000) % 2)[:, None]
+
+    def sample() -> NDArray[np.float64]:
+        return 1.3 * rng.standard_normal((200, 2)) + 6 * classes[:, None]
+
+    expected = np.mean(
+        [frechet_distance(sample(), reference, allow_small=True, resamples=20).value for _ in range(300)]
+    )
+    hits, shorter = 0, 0
+    for i in range(100):
+        x = sample()
+        kept = frechet_distance(x, reference, strata=classes, seed=i, allow_small=True, resamples=100)
+        free = frechet_distance(x, reference, seed=i, allow_small=True, resamples=100)
+        hits += kept.low <= expected <= kept.high
+        shorter += kept.high - kept.low < 0.6 * (free.high - free.low)
+    assert hits >= 85 and shorter >= 80
 
 
 def test_fewer_than_a_thousand_is_refused_unless_asked_for() -> None:

@@ -45,7 +45,8 @@ def test_mean_over_equal_distributions_is_zero_even_for_few_rows() -> None:
 
 
 def test_known_value_of_shifted_normals() -> None:
-    # d = 1, x ~ N(0, 1), y ~ N(a, 1), k = (xy + 1)^3: the squared MMD is the sum over p of binom(3, p) (E x^p - E y^p)^2.
+    # d = 1, x ~ N(0, 1), y ~ N(a, 1), k = (xy + 1)^3:
+    # the squared MMD is the sum over p of binom(3, p) (E x^p - E y^p)^2.
     a = 0.7
     moments_x, moments_y = (1, 0, 1, 0), (1, a, 1 + a * a, a**3 + 3 * a)
     exact = sum(b * (p - q) ** 2 for b, p, q in zip((1, 3, 3, 1), moments_x, moments_y, strict=True))

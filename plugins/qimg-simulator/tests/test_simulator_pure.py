@@ -105,3 +105,314 @@ def test_states_agree_with_qiskit(n: int, n_gates: int, seed: int, by_row: bool)
     ours = run(circuit, x, w, State())
     assert ours.dtype == np.complex128
     np.testing.assert_allclose(ours, qiskit_states(circuit, x, w), atol=1e-10)
+
+
+@pytest.mark.parametrize("complex_amplitudes", [False, True])
+@pytest.mark.parametrize(("n", "on"), [(3, (0, 1, 2)), (4, (2, 0, 3)), (5, (4, 1)), (3, (1,))])
+def test_prepare_on_any_wires_in_any_order(n: int, on: tuple[int, ...], complex_amplitudes: bool) -> None:
+    size = 2 ** len(on) * (2 if complex_amplitudes else 1)
+    body = random_circuit(n, 25, 11 + n)
+    parameters = tuple(Parameter(f"a{i}", "input") for i in range(size)) + body.parameters
+    shifted = [
+        Gate(g.name, g.wires, [Angle(None if a.parameter is None else a.parameter + size, a.scale, a.offset) for a in g.angles])
+        for g in body.gates
+    ]
+    circuit = Circuit(n, (Gate("prepare", on, [Angle(i) for i in range(size)]), *shifted), parameters)
+    x, w = numbers(circuit, 4, 3)
+    x[:, :size] /= np.linalg.norm(x[:, :size], axis=1, keepdims=True)
+    np.testing.assert_allclose(run(circuit, x, w, State()), qiskit_states(circuit, x, w), atol=1e-10)
+
+
+def test_two_prepared_registers_and_a_weight_as_amplitude() -> None:
+    """Registers of shared weights and of inputs on interleaved wires are the Kronecker product."""
+    names = [Parameter("w0", "weight"), Parameter("w1", "weight"), *(Parameter(f"x{i}", "input") for i in range(4))]
+    gates = (Gate("prepare", (1,), [Angle(0), Angle(1)]), Gate("prepare", (2, 0), [Angle(i) for i in range(2, 6)]))
+    x = np.array([[0.5, 0.5, -0.5, 0.5], [1.0, 0, 0, 0]])
+    w = np.array([0.6, 0.8])
+    out = run(Circuit(3, gates, tuple(names)), x, w, State()).reshape(2, 2, 2, 2)
+    expected = np.einsum("rca,b->rabc", x.reshape(2, 2, 2), w)
+    np.testing.assert_allclose(out, expected, atol=1e-14)
+
+
+def test_prepare_refuses_what_it_cannot_mean() -> None:
+    late = CircuitBuilder(1).h(0).gate("prepare", 0, angles=(1.0, 0.0)).build()
+    with pytest.raises(CapabilityError, match="first gate"):
+        run(late, np.zeros((1, 0)), np.zeros(0), State())
+    b = CircuitBuilder(1)
+    loose = b.gate("prepare", 0, angles=(b.input("a"), b.input("b"))).build()
+    with pytest.raises(DataError, match="norm 1"):
+        run(loose, np.array([[1.0, 1.0]]), np.zeros(0), State())
+
+
+def random_terms(n: int, count: int, seed: int) -> list[PauliString]:
+    rng = np.random.default_rng(seed)
+    out = [PauliString(()), PauliString(((0, "Z"),), -1.5)]
+    for _ in range(count):
+        word = rng.choice(list("IXYZ"), n)
+        out.append(PauliString([(i, p) for i, p in enumerate(word) if p != "I"], float(rng.normal())))
+    return out
+
+
+def dense_pauli(term: PauliString, n: int) -> Any:
+    letters = dict(term.factors)
+    out = np.ones((1, 1), dtype=complex)
+    for wire in range(n):
+        out = np.kron(out, PAULI[letters.get(wire, "I")])
+    return term.coefficient * out
+
+
+@pytest.mark.parametrize(("n", "seed"), [(1, 0), (3, 1), (5, 2), (6, 3)])
+def test_expectations_agree_with_dense_matrices(n: int, seed: int) -> None:
+    circuit = random_circuit(n, 40, seed)
+    x, w = numbers(circuit, 3, seed)
+    terms = random_terms(n, 20, seed)
+    states = qiskit_states(circuit, x, w)
+    expected = [[np.vdot(s, dense_pauli(t, n) @ s).real for t in terms] for s in states]
+    np.testing.assert_allclose(run(circuit, x, w, Expectation(terms)), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("wires", [(2, 0, 1), (1, 2, 0), (0, 1, 2, 3), (3,), (3, 1), (2, 3, 0, 1)])
+def test_probabilities_follow_the_wires_in_the_order_given(wires: tuple[int, ...]) -> None:
+    from qiskit.quantum_info import Statevector
+
+    circuit = random_circuit(4, 50, 7)
+    x, w = numbers(circuit, 2, 7)
+    ours = run(circuit, x, w, Probabilities(wires))
+    for row, state in zip(ours, qiskit_states(circuit, x, w), strict=True):
+        theirs = Statevector(state).reverse_qargs().probabilities(list(wires)[::-1])
+        np.testing.assert_allclose(row, theirs, atol=1e-12)
+
+
+WINDOWS = ((2, 0), (1,), (0, 1, 2, 3), (3, 4, 1), (4, 0), (5, 2), (3, 0, 4, 2, 1), (5, 0, 3, 1, 4, 2), (2, 4))
+
+
+def test_local_states_agree_with_qiskits_partial_trace() -> None:
+    from qiskit.quantum_info import DensityMatrix, Pauli, Statevector, partial_trace
+
+    circuit = random_circuit(6, 90, 9)
+    x, w = numbers(circuit, 2, 9)
+    measurement = LocalStates(WINDOWS[:7])
+    ours = run(circuit, x, w, measurement)
+    assert ours.shape == (2, measurement.width)
+    for row, state in zip(ours, qiskit_states(circuit, x, w), strict=True):
+        full = Statevector(state).reverse_qargs()
+        for i, window in enumerate(measurement.windows):
+            block = row[measurement.offsets[i] : measurement.offsets[i + 1]]
+            kept = sorted(window)
+            rho: DensityMatrix = partial_trace(full, [q for q in range(6) if q not in window])
+            for entry, letters in zip(block, itertools.product("IXYZ", repeat=len(window)), strict=True):
+                # our first wire is the window's first; Qiskit's label runs from its last qubit down
+                label = "".join(letters[window.index(q)] for q in reversed(kept))
+                assert abs(rho.expectation_value(Pauli(label)) - entry) < 1e-9
+
+
+@pytest.mark.parametrize("windows", [WINDOWS, tuple(itertools.combinations(range(6), 2)), ((0, 1, 2, 3, 4, 5),)])
+def test_contracted_readout_equals_the_pauli_vector_route(windows: tuple[tuple[int, ...], ...]) -> None:
+    rng = np.random.default_rng(5)
+    circuit = random_circuit(6, 90, 10)
+    x, w = numbers(circuit, 3, 10)
+    readout = []
+    for i, window in enumerate(windows):
+        shape = (1 + i % 3, 2 ** len(window), 2 ** len(window))
+        m = rng.normal(size=shape) + 1j * rng.normal(size=shape)
+        readout.append((m + m.conj().transpose(0, 2, 1)) / 2)
+    direct = run(circuit, x, w, LocalStates(windows), readout=tuple(readout))
+    measurement = LocalStates(windows)
+    vectors = run(circuit, x, w, measurement)
+    expected = []
+    for i, (window, h) in enumerate(zip(windows, readout, strict=True)):
+        block = vectors[:, measurement.offsets[i] : measurement.offsets[i + 1]]
+        paulis = [_kron_all(letters) for letters in itertools.product("IXYZ", repeat=len(window))]
+        coefficients = np.array([[np.trace(m @ p).real for p in paulis] for m in h]) / 2 ** len(window)
+        expected.append(block @ coefficients.T)
+    np.testing.assert_allclose(direct, np.concatenate(expected, 1), atol=1e-9)
+
+
+def _kron_all(letters: tuple[str, ...]) -> Any:
+    out = np.ones((1, 1), dtype=complex)
+    for letter in letters:
+        out = np.kron(out, PAULI[letter])
+    return out
+
+
+def test_a_batch_is_its_rows_one_by_one() -> None:
+    circuit = random_circuit(5, 60, 12)
+    for by_row in (False, True):
+        x, w = numbers(circuit, 5, 12, by_row=by_row)
+        whole = run(circuit, x, w, Probabilities((0, 1, 2, 3, 4)))
+        for i in range(5):
+            one = run(circuit, x[i : i + 1], w[i : i + 1] if by_row else w, Probabilities((0, 1, 2, 3, 4)))
+            np.testing.assert_allclose(whole[i], one[0], atol=1e-13)
+
+
+def test_a_circuit_without_parameters_gives_every_row() -> None:
+    circuit = CircuitBuilder(2).h(0).cx(0, 1).build()
+    out = run(circuit, np.zeros((3, 0)), np.zeros(0), Probabilities((0, 1)))
+    np.testing.assert_allclose(out, np.tile([0.5, 0, 0, 0.5], (3, 1)), atol=1e-15)
+
+
+def pennylane_gradients(circuit: Circuit, x: Any, w: Any, terms: list[PauliString], cotangent: Any) -> tuple[Any, Any, Any]:
+    """Values and gradients through default.qubit and torch backprop."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pennylane as qml
+
+    names = {"sdg": qml.adjoint(qml.S), "tdg": qml.adjoint(qml.T), "p": qml.PhaseShift, "ccx": qml.Toffoli}
+    names |= {"cx": qml.CNOT, "cz": qml.CZ, "h": qml.Hadamard, "x": qml.PauliX, "y": qml.PauliY, "z": qml.PauliZ}
+    names |= {"rxx": qml.IsingXX, "ryy": qml.IsingYY, "rzz": qml.IsingZZ}
+    device = qml.device("default.qubit", wires=circuit.n_wires)
+
+    @qml.qnode(device, interface="torch", diff_method="backprop")
+    def node(row: Any) -> Any:
+        for gate in circuit.gates:
+            angles = [a.offset + (0 if a.parameter is None else a.scale * row[a.parameter]) for a in gate.angles]
+            make = names.get(gate.name.value) or getattr(qml, gate.name.value.upper())
+            make(*angles, wires=list(gate.wires))
+        return [qml.expval(_qml_word(qml, t)) for t in terms]
+
+    xt, wt = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
+    rows = []
+    for i in range(len(x)):
+        values: list[Any] = [None] * len(circuit.parameters)
+        for column, p in enumerate(circuit.input_indices):
+            values[p] = xt[i, column]
+        for column, p in enumerate(circuit.weight_indices):
+            values[p] = wt[column] if wt.ndim == 1 else wt[i, column]
+        rows.append(torch.stack([torch.as_tensor(v, dtype=torch.float64) for v in node(values)]))
+    out = torch.stack(rows) * torch.tensor([t.coefficient for t in terms])
+    (out * torch.tensor(cotangent)).sum().backward()
+    return out.detach().numpy(), xt.grad, wt.grad
+
+
+def _qml_word(qml: Any, term: PauliString) -> Any:
+    letters = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
+    if not term.factors:
+        return qml.Identity(0)
+    return math.prod([letters[p](w) for w, p in term.factors[1:]], start=letters[term.factors[0][1]](term.factors[0][0]))
+
+
+@pytest.mark.parametrize("by_row", [False, True])
+@pytest.mark.parametrize(("n", "seed"), [(3, 20), (4, 21), (5, 22)])
+def test_gradients_agree_with_pennylane(n: int, seed: int, by_row: bool) -> None:
+    circuit = random_circuit(n, 66, seed)
+    x, w = numbers(circuit, 2, seed, by_row=by_row)
+    terms = random_terms(n, 6, seed)
+    cotangent = np.random.default_rng(seed).normal(size=(2, len(terms)))
+    value, gx, gw = pennylane_gradients(circuit, x, w, terms, cotangent)
+    xt, wt = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
+    out = run(circuit, xt, wt, Expectation(terms))
+    (out * torch.tensor(cotangent)).sum().backward()
+    np.testing.assert_allclose(out.detach().numpy(), value, atol=1e-9)
+    np.testing.assert_allclose(xt.grad, gx, atol=1e-6)
+    np.testing.assert_allclose(wt.grad, gw, atol=1e-6)
+
+
+def _finite_difference(circuit: Circuit, x: Any, w: Any, value: Any, step: float = 1e-5) -> tuple[Any, Any]:
+    grads = []
+    for which in (0, 1):
+        gradient = np.zeros_like((x, w)[which])
+        for at in np.ndindex(gradient.shape):
+            ends = []
+            for sign in (1, -1):
+                moved = [x.copy(), w.copy()]
+                moved[which][at] += sign * step
+                ends.append(value(*moved))
+            gradient[at] = (ends[0] - ends[1]) / (2 * step)
+        grads.append(gradient)
+    return grads[0], grads[1]
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "local_states", "readout", "state"])
+def test_gradients_of_every_measurement_against_finite_differences(kind: str) -> None:
+    """Central differences have an error of about 1e-9 here; angles lie in (-2 pi, 2 pi)."""
+    circuit = random_circuit(4, 60, 30)
+    x, w = numbers(circuit, 2, 30)
+    rng = np.random.default_rng(1)
+    windows = ((1, 0), (3, 2, 1), (0, 1, 2, 3), (2,))
+    measurement: Any = {"probabilities": Probabilities((2, 0, 1)), "state": State()}.get(kind, LocalStates(windows))
+    readout = None
+    if kind == "readout":
+        matrices = [rng.normal(size=(2, 2 ** len(v), 2 ** len(v), 2)) @ [1, 1j] for v in windows]
+        readout = tuple((m + m.conj().transpose(0, 2, 1)) / 2 for m in matrices)
+    shape = run(circuit, x, w, measurement, readout=readout).shape
+    c = rng.normal(size=shape) + (1j * rng.normal(size=shape) if kind == "state" else 0)
+
+    def value(a: Any, b: Any) -> Any:
+        return (run(circuit, a, b, measurement, readout=readout) * c).real.sum()
+
+    xt, wt = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
+    ht = None if readout is None else tuple(torch.tensor(h, requires_grad=True) for h in readout)
+    out = run(circuit, xt, wt, measurement, readout=ht)
+    (out * torch.tensor(c)).real.sum().backward()
+    gx, gw = _finite_difference(circuit, x, w, value)
+    np.testing.assert_allclose(xt.grad, gx, atol=1e-6)
+    np.testing.assert_allclose(wt.grad, gw, atol=1e-6)
+    if readout is not None and ht is not None:
+        direction = tuple(np.conj(h) for h in readout)  # Hermitian too
+        step = 1e-5
+        ends = [
+            (run(circuit, x, w, measurement, readout=tuple(h + s * step * d for h, d in zip(readout, direction, strict=True))) * c).sum()
+            for s in (1, -1)
+        ]
+        slope = sum(float((h.grad.conj() * torch.tensor(d)).real.sum()) for h, d in zip(ht, direction, strict=True))
+        assert abs(slope - (ends[0] - ends[1]) / (2 * step)) < 1e-6
+
+
+def test_the_reversible_path_has_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    import qimg_simulator.evolve as module
+
+    circuit = random_circuit(5, 80, 31)
+    x, w = numbers(circuit, 3, 31)
+    grads = []
+    for saved in (10, 0):
+        monkeypatch.setattr(module, "SAVED_WIRES", saved)
+        xt, wt = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
+        run(circuit, xt, wt, Expectation([pauli("Z0 X2"), pauli("Y4")])).square().sum().backward()
+        grads.append((xt.grad, wt.grad))
+    for a, b in zip(*grads, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_single_precision_follows_double_to_1e_5() -> None:
+    circuit = random_circuit(6, 60, 32)
+    x, w = numbers(circuit, 4, 32)
+    terms = random_terms(6, 5, 32)
+    out = {}
+    for dtype in (torch.float64, torch.float32):
+        xt, wt = (torch.tensor(a, dtype=dtype, requires_grad=True) for a in (x, w))
+        value = run(circuit, xt, wt, Expectation(terms))
+        assert value.dtype == dtype
+        value.sum().backward()
+        out[dtype] = [value.detach(), xt.grad, wt.grad]
+    for a, b in zip(out[torch.float64], out[torch.float32], strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-5)
+    state = run(circuit, torch.tensor(x, dtype=torch.float32), torch.tensor(w, dtype=torch.float32), State())
+    assert state.dtype == torch.complex64
+    np.testing.assert_allclose(state, run(circuit, x, w, State()), atol=1e-5)
+
+
+def test_a_wide_circuit_keeps_norm_and_closed_form() -> None:
+    """RY(t) on wire 0, then a chain of CX to wire 15: <Z15> = cos t and d/dt = -sin t."""
+    b = CircuitBuilder(16)
+    t = b.input("t")
+    b.ry(0, t)
+    for q in range(15):
+        b.cx(q, q + 1)
+    angles = torch.tensor([[0.3], [-4.0]], dtype=torch.float64, requires_grad=True)
+    out = run(b.build(), angles, torch.zeros(0, dtype=torch.float64), Expectation([pauli("Z15")]))
+    out.sum().backward()
+    np.testing.assert_allclose(out.detach()[:, 0], np.cos([0.3, -4.0]), atol=1e-12)
+    assert angles.grad is not None
+    np.testing.assert_allclose(angles.grad[:, 0], -np.sin([0.3, -4.0]), atol=1e-12)
+
+
+def test_requests_outside_the_claims_are_refused() -> None:
+    measured = CircuitBuilder(1).gate("measure", 0).build()
+    with pytest.raises(CapabilityError, match="gates"):
+        run(measured, np.zeros((1, 0)), np.zeros(0), State())
+    with pytest.raises(CapabilityError, match="wires"):
+        run(CircuitBuilder(23).h(0).build(), np.zeros((1, 0)), np.zeros(0), State())
+    with pytest.raises(CapabilityError, match="window"):
+        run(CircuitBuilder(7).h(0).build(), np.zeros((1, 0)), np.zeros(0), LocalStates([range(7)]))
+    with pytest.raises(DataError, match="float32 or float64"):
+        run(CircuitBuilder(1).h(0).build(), torch.zeros((1, 0), dtype=torch.float16), torch.zeros(0), State())

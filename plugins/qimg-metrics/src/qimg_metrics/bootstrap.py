@@ -13,14 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from qimg_core.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 RESAMPLES = 500
@@ -74,11 +78,30 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def resample_counts(n: int, resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """How often each of `n` rows is drawn in each resample of size n: shape (resamples, n), rows sum to n."""
+def resample_counts(
+    n: int, resamples: int, rng: np.random.Generator, strata: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    """How often each of `n` rows is drawn in each resample of size n.
+
+    Args:
+        n: rows.
+        resamples: how many.
+        rng: where the draws come from.
+        strata: group of each row (n,); each group then keeps its size in every resample, as in the data.
+
+    Returns:
+        Counts of shape (resamples, n), every row of which sums to n.
+
+    Raises:
+        ConfigurationError: fewer than 20 resamples.
+    """
     if resamples < 20:
         raise ConfigurationError(f"wanted at least 20 resamples for an interval, got {resamples}")
-    return rng.multinomial(n, np.full(n, 1.0 / n), size=resamples).astype(np.float64)
+    groups = [np.arange(n)] if strata is None else [np.flatnonzero(strata == g) for g in np.unique(strata)]
+    counts = np.empty((resamples, n))
+    for rows in groups:
+        counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1.0 / len(rows)), size=resamples)
+    return counts
 
 
 def percentile_interval(draws: ArrayLike, level: float = LEVEL) -> tuple[float, float]:

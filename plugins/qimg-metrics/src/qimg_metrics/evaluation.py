@@ -1,4 +1,4 @@
-"""All image metrics of one set of generated images, in one frozen value, and arms side by side (numpy, torch).
+"""All image metrics of one set of generated images in one frozen value, and arms side by side (numpy, torch).
 
 No number stands alone here: precision is fooled by a mean image, class entropy by noise, a Frechet distance by a small N.
 An `Evaluation` therefore holds the whole vector, each with its interval and N, and the floor that real images reach.
@@ -6,33 +6,30 @@ An `Evaluation` therefore holds the whole vector, each with its interval and N, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import attrs
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from qimg_core.errors import DataError
 from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, generator, number
-from qimg_metrics.features import FeatureNetwork
 from qimg_metrics.image.arrays import checked_images, checked_labels
 from qimg_metrics.image.classes import class_accuracies, class_accuracy, class_entropy, class_jsd
-from qimg_metrics.image.frechet import (
-    SMALLEST,
-    floor_draws,
-    floor_draws_of_classes,
-    floor_estimate,
-    frechet_distance,
-    frechet_ratio,
-)
-from qimg_metrics.image.frechet import distance_and_draws as frechet_draws
+from qimg_metrics.image.floor import floor_estimate, frechet_ratio
+from qimg_metrics.image.frechet import distance_and_draws, distance_estimate
 from qimg_metrics.image.kid import kid
 from qimg_metrics.image.memorisation import nearest_training, ratio_of_distances
 from qimg_metrics.image.prdc import prdc
+from qimg_metrics.image.reference import Reference, check_n, prepare_reference
+
+from qimg_core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+    from qimg_metrics.features import FeatureNetwork
 
 FORMAT = "qimg-evaluation/1"
 K = 5
-FLOOR_DRAWS = 10
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +74,7 @@ class Evaluation:
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """All estimates over all classes, in reading order."""
-        fields = (getattr(self, a.name) for a in attrs.fields(Evaluation))
+        fields = (getattr(self, name) for name in attrs.fields_dict(Evaluation))
         return tuple(value for value in fields if isinstance(value, Estimate))
 
     def table(self) -> str:
@@ -101,78 +98,6 @@ class Evaluation:
             "metrics": {e.name: e.to_json() for e in self.estimates},
             "per_class": [e.to_json() for e in self.per_class],
         }
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Reference:
-    """What depends on the real images only: found once, then used for every arm (see `prepare_reference`)."""
-
-    network: FeatureNetwork
-    train: NDArray[np.floating]
-    train_labels: NDArray[np.int64]
-    train_features: NDArray[np.float64]
-    test_features: NDArray[np.float64]
-    test_distances: NDArray[np.float64]
-    floor: NDArray[np.float64]
-    n: int
-    seed: int
-
-
-def prepare_reference(
-    *,
-    train: ArrayLike,
-    train_labels: ArrayLike,
-    test: ArrayLike,
-    test_labels: ArrayLike,
-    network: FeatureNetwork,
-    n: int = 2000,
-    seed: int = 0,
-    allow_small: bool = False,
-) -> Reference:
-    """Features of the real images, the floor at `n`, and the nearest-training distances of held-out images.
-
-    Args:
-        train: images the generator was trained on (m, h, w, c) in [0, 1]; at least 2 * n of them, 10 * n for ten draws.
-        train_labels: their classes (m,).
-        test: held-out real images.
-        test_labels: their classes; also a check that the network is one for this data.
-        network: frozen feature network, trained apart from any generator.
-        n: how many generated images an arm will have.
-        seed: of the choices of rows.
-        allow_small: go on below 1,000 images, for tests of the machinery.
-
-    Raises:
-        DataError: bad arrays, too few images, or a network that cannot tell the test classes apart (accuracy < 0.8).
-    """
-    pool, held = checked_images(train, "training images"), checked_images(test, "test images")
-    labels = checked_labels(train_labels, len(pool), "training labels", n_classes=network.n_classes)
-    held_labels = checked_labels(test_labels, len(held), "test labels", n_classes=network.n_classes)
-    _check_n(min(n, len(held)), allow_small)
-    draws = min(FLOOR_DRAWS, len(pool) // max(n, 1))
-    if draws < 2:
-        raise DataError(f"the floor needs two disjoint draws of {n} training images or more, got {len(pool)} images")
-    test_features, found = network.features_and_classes(held)
-    accuracy = float((found == held_labels).mean())
-    if accuracy < 0.8:
-        raise DataError(
-            f"the feature network classifies only {accuracy:.1%} of the test images: it was made for other data",
-            hint="train one for this data with: python -m qimg_metrics.image.train",
-        )
-    features = network.features(pool)
-    floor = floor_draws(features, test_features, n=n, draws=draws, seed=seed)
-    some = np.sort(generator(seed, "held_out").permutation(len(held))[: min(n, len(held))])
-    distances, _ = nearest_training(held[some], pool)
-    return Reference(
-        network=network,
-        train=pool,
-        train_labels=labels,
-        train_features=features,
-        test_features=test_features,
-        test_distances=distances,
-        floor=floor,
-        n=n,
-        seed=seed,
-    )
 
 
 def evaluate_against(
@@ -199,7 +124,7 @@ def evaluate_against(
     """
     array = checked_images(images, "generated images")
     n, network, seed = len(array), reference.network, reference.seed
-    _check_n(n, allow_small)
+    check_n(n, allow_small)
     if n != reference.n:
         raise DataError(
             f"{n} generated images against a floor of {reference.n}: the Frechet distance depends on N",
@@ -210,23 +135,22 @@ def evaluate_against(
         wanted = checked_labels(asked, n, "asked classes", n_classes=network.n_classes)
     features, found = network.features_and_classes(array)
     real = reference.test_features
-    frechet = frechet_distance(features, real, seed=seed, resamples=resamples, level=level, allow_small=allow_small)
-    _, draws = frechet_draws(features, real, seed=seed, resamples=resamples)
+    value, draws = distance_and_draws(features, real, strata=wanted, seed=seed, resamples=resamples)
 
     def floor_of(values: NDArray[np.float64], name: str) -> Estimate:
         return floor_estimate(values, n=n, n_reference=len(real), name=name, level=level)
 
     def ratio(floor: NDArray[np.float64], name: str) -> Estimate:
-        return frechet_ratio(frechet.value, draws, floor, n=n, n_reference=len(real), seed=seed, name=name, level=level)
+        return frechet_ratio(value, draws, floor, n=n, n_reference=len(real), seed=seed, name=name, level=level)
 
-    own = None if wanted is None else _floor_of_asked(reference, wanted)
+    own = None if wanted is None else reference.floor_of_classes(wanted)
     same = generator(seed, "prdc_rows").permutation(len(real))[: min(n, len(real))]
     four = prdc(features, real[same], k=K, seed=seed, resamples=resamples, level=level)
     classes = network.n_classes
     target = reference.train_labels if wanted is None else wanted
     return Evaluation(
         kid=kid(features, real, seed=seed, level=level),
-        frechet=frechet,
+        frechet=distance_estimate(value, draws, n=n, n_reference=len(real), by_class=wanted is not None, level=level),
         frechet_floor=floor_of(reference.floor, "frechet_floor"),
         frechet_ratio=ratio(reference.floor, "frechet_ratio"),
         frechet_floor_asked=None if own is None else floor_of(own, "frechet_floor_asked"),
@@ -248,21 +172,6 @@ def evaluate_against(
         per_class=() if wanted is None else class_accuracies(found, wanted, n_classes=classes, level=level),
         network=network.digest,
         seed=seed,
-    )
-
-
-def _floor_of_asked(reference: Reference, wanted: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    counts = np.bincount(wanted, minlength=reference.network.n_classes)
-    have = np.bincount(reference.train_labels, minlength=len(counts))
-    if (have < 2 * counts).any():  # no two disjoint draws
-        return None
-    return floor_draws_of_classes(
-        reference.train_features,
-        reference.train_labels,
-        reference.test_features,
-        counts=counts,
-        draws=FLOOR_DRAWS,
-        seed=reference.seed,
     )
 
 
@@ -295,7 +204,7 @@ def evaluate(
         DataError: as `prepare_reference` and `evaluate_against`.
     """
     array = checked_images(images, "generated images")
-    _check_n(len(array), allow_small)
+    check_n(len(array), allow_small)
     if asked is not None:
         checked_labels(asked, len(array), "asked classes", n_classes=network.n_classes)
     reference = prepare_reference(
@@ -326,7 +235,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
     columns: list[dict[str, Estimate]] = [{e.name: e for e in (*arm.estimates, *arm.per_class)} for arm in arms]
     names = list(dict.fromkeys(name for column in columns for name in column))
     # A metric that only some arms have keeps its place in the reading order.
-    order = {a.name: i for i, a in enumerate(attrs.fields(Evaluation))}
+    order = {name: i for i, name in enumerate(attrs.fields_dict(Evaluation))}
     names.sort(key=lambda name: (order.get(name, len(order)), name))
     lines = ["| metric | " + " | ".join(evaluations) + " |", "|---" * (len(arms) + 1) + "|"]
     for name in names:
@@ -342,11 +251,3 @@ def _cell(estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
-
-
-def _check_n(n: int, allow_small: bool) -> None:
-    if n < SMALLEST and not allow_small:
-        raise DataError(
-            f"{n} images are too few for an evaluation: wanted at least {SMALLEST}",
-            hint="sample more (2,000 is usual); allow_small=True is for tests of the machinery",
-        )

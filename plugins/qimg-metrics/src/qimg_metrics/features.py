@@ -1,7 +1,7 @@
 """The independent, frozen network whose features the image metrics compare (imports numpy, torch, safetensors).
 
-Inception weights cannot be had offline and were never trained on such images, so qimg ships its own classifier and names
-it by digest. Distances are comparable only within one network: every report states `FeatureNetwork.digest`.
+Inception weights cannot be had offline and were never trained on such images, so qimg ships its own classifier and
+names it by digest. Distances are comparable only within one network: every report states `FeatureNetwork.digest`.
 
 The penultimate features are layer-normalised. Raw ReLU features have an arbitrary scale (two trainings of one network
 differ tenfold in the Frechet distance); normalised ones have mean 0, variance 1 and so a bounded distance.
@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from numpy.typing import ArrayLike, NDArray
+from qimg_metrics.image.arrays import checked_images, checked_labels
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from qimg_core.errors import DataError, UnknownName, WeightsError
-from qimg_metrics.image.arrays import checked_images, checked_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
 
 FORMAT = "qimg-feature-network/1"
 WIDTH = 64
@@ -143,11 +146,15 @@ class FeatureNetwork:
                 part = np.ascontiguousarray(array[start : start + _BATCH].transpose(0, 3, 1, 2), dtype=np.float32)
                 x = torch.from_numpy(part)
                 for i, (_, stride) in enumerate(_CONVOLUTIONS):
-                    x = F.relu(F.conv2d(x, w[f"conv{i}.weight"], w[f"conv{i}.bias"], stride=stride, padding=1))
-                x = F.adaptive_avg_pool2d(x, _POOLED).flatten(1)
-                x = F.layer_norm(F.relu(F.linear(x, w["feature.weight"], w["feature.bias"])), (WIDTH,))
+                    x = functional.relu(
+                        functional.conv2d(x, w[f"conv{i}.weight"], w[f"conv{i}.bias"], stride=stride, padding=1)
+                    )
+                x = functional.adaptive_avg_pool2d(x, _POOLED).flatten(1)
+                x = functional.layer_norm(
+                    functional.relu(functional.linear(x, w["feature.weight"], w["feature.bias"])), (WIDTH,)
+                )
                 features.append(x.double().numpy())
-                logits.append(F.linear(x, w["head.weight"], w["head.bias"]).double().numpy())
+                logits.append(functional.linear(x, w["head.weight"], w["head.bias"]).double().numpy())
         return np.concatenate(features), np.concatenate(logits)
 
 
@@ -170,17 +177,19 @@ class _Trainee(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = F.relu(norm(conv(x)))
-        x = F.dropout(F.adaptive_avg_pool2d(x, _POOLED).flatten(1), 0.2, self.training)
-        out: Tensor = self.head(F.layer_norm(F.relu(self.feature(x)), (WIDTH,)))
+            x = functional.relu(norm(conv(x)))
+        x = functional.dropout(functional.adaptive_avg_pool2d(x, _POOLED).flatten(1), 0.2, self.training)
+        out: Tensor = self.head(functional.layer_norm(functional.relu(self.feature(x)), (WIDTH,)))
         return out
 
     def frozen(self) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = {}
         with torch.no_grad():
             for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-                assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-                assert norm.running_var is not None and norm.running_mean is not None
+                assert isinstance(conv, nn.Conv2d)
+                assert isinstance(norm, nn.BatchNorm2d)
+                assert norm.running_var is not None
+                assert norm.running_mean is not None
                 scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
                 weights[f"conv{i}.weight"] = conv.weight * scale[:, None, None, None]
                 weights[f"conv{i}.bias"] = norm.bias - norm.running_mean * scale
@@ -203,10 +212,10 @@ def train_feature_network(
 ) -> FeatureNetwork:
     """Train a classifier on real images and freeze it.
 
-    AdamW, one-cycle learning rate (peak 4e-3), batch 128. Every image is shifted by up to 2 pixels, half of them get normal
-    noise of standard deviation up to 0.1: without it the network calls digits with noise that a reader hardly sees by another
-    name (accuracy 0.92 instead of 0.997 at 0.1), and a judge of generated images must not. Two calls with the same arguments
-    give the same weights in one environment (torch build and number of threads).
+    AdamW, one-cycle learning rate (peak 4e-3), batch 128. Every image is shifted by up to 2 pixels, half of them get
+    normal noise of standard deviation up to 0.1: without it the network calls digits with noise that a reader hardly
+    sees by another name (accuracy 0.92 instead of 0.997 at 0.1), and a judge of generated images must not. Two calls with
+    the same arguments give the same weights in one environment (torch build and number of threads).
 
     Args:
         images: real training images (n, h, w, c) in [0, 1]. Never images that a generator made.
@@ -236,13 +245,13 @@ def train_feature_network(
         )
         for epoch in range(epochs):
             total = 0.0
-            for index in torch.randperm(n).split(batch)[:steps]:
+            for index in torch.randperm(n)[: steps * batch].reshape(steps, batch):
                 part = np.ascontiguousarray(array[index.numpy()].transpose(0, 3, 1, 2), dtype=np.float32)
                 x = _noisy(_shifted(torch.from_numpy(part)))
                 x = x.contiguous(memory_format=torch.channels_last)  # a quarter faster
-                loss = F.cross_entropy(model(x), y[index])
+                loss = functional.cross_entropy(model(x), y[index])
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 schedule.step()
                 total += float(loss.detach())
@@ -261,8 +270,8 @@ def train_feature_network(
 
 def _shifted(x: Tensor, by: int = 2) -> Tensor:
     """Each image (b, c, h, w) moved by its own whole number of pixels in -by .. by, zeros coming in."""
-    b, c, h, w = x.shape
-    padded = F.pad(x, (by, by, by, by))
+    b, _, h, w = x.shape
+    padded = functional.pad(x, (by, by, by, by))
     rows = torch.randint(0, 2 * by + 1, (b, 1)) + torch.arange(h)
     columns = torch.randint(0, 2 * by + 1, (b, 1)) + torch.arange(w)
     picked = padded.permute(0, 2, 3, 1)[torch.arange(b)[:, None, None], rows[:, :, None], columns[:, None, :]]

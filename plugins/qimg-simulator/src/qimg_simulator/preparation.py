@@ -97,7 +97,7 @@ class Preparation:
             else:
                 i_s = torch.complex(torch.zeros_like(s), s)
                 a, b = c * a - i_s * b, c * b - i_s * a
-        return torch.stack([a, b], 1)
+        return torch.stack(torch.broadcast_tensors(a, b), 1)
 
     def _register(self, table: AngleTable, size: int, parameters: Tensor) -> Tensor:
         values = table.evaluate(parameters)

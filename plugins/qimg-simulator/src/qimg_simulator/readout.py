@@ -56,7 +56,8 @@ def _signs(masks: Sequence[int], shift: int, count: int, like: Tensor) -> Tensor
     """(len(masks), 2**count): (-1)**popcount(i & mask) over ``count`` bits of the mask from bit ``shift``."""
     i = np.arange(2**count)
     part = np.array([(m >> shift) & (2**count - 1) for m in masks])[:, None]
-    return torch.tensor(1 - 2 * (np.bitwise_count(part & i) & 1), dtype=like.dtype, device=like.device)
+    odd = np.bitwise_count(part & i).astype(np.int64) & 1  # it counts in uint8, which has no -1
+    return torch.tensor(1 - 2 * odd, dtype=like.dtype, device=like.device)
 
 
 def signed_sums(field: Tensor, masks: Sequence[int]) -> Tensor:

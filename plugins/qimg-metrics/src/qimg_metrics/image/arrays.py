@@ -6,10 +6,14 @@ anything is computed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from qimg_core.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 CHUNK = 2000
 """Rows handled at once where a distance or kernel matrix would be large."""

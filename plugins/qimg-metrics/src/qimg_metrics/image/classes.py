@@ -5,10 +5,9 @@ Takes the classes that `FeatureNetwork.classify` found, so that one pass over th
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING
 
-from qimg_core.errors import DataError
+import numpy as np
 from qimg_metrics.bootstrap import (
     LEVEL,
     RESAMPLES,
@@ -19,6 +18,11 @@ from qimg_metrics.bootstrap import (
     wilson,
 )
 from qimg_metrics.image.arrays import checked_labels
+
+from qimg_core.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 def class_accuracy(

@@ -8,12 +8,16 @@ is 0 for two samples of one distribution at any N (single values fall below 0), 
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING
 
-from qimg_core.errors import ConfigurationError
+import numpy as np
 from qimg_metrics.bootstrap import LEVEL, Estimate, centred_interval, generator
 from qimg_metrics.image.arrays import CHUNK, checked_pair
+
+from qimg_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 def mmd2_unbiased(x: ArrayLike, y: ArrayLike) -> float:

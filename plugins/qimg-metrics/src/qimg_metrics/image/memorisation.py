@@ -7,12 +7,16 @@ data?", ICML 2022.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING
 
-from qimg_core.errors import DataError
+import numpy as np
 from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, generator, percentile_interval, wilson
 from qimg_metrics.image.arrays import checked_images
+
+from qimg_core.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 _ROWS = 500
 

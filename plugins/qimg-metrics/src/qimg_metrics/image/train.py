@@ -14,15 +14,18 @@ import platform
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import safetensors
 import torch
-from numpy.typing import NDArray
-
-from qimg_core.errors import DataError
 from qimg_metrics.bootstrap import clopper_pearson
 from qimg_metrics.features import FeatureNetwork, train_feature_network
+
+from qimg_core.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -59,7 +62,7 @@ def train(folder: Path, out: Path, *, seed: int, epochs: int, name: str) -> Feat
     images, labels, test_images, test_labels = (arrays[part] for part in _PARTS)
 
     def show(epoch: int, of: int, loss: float) -> None:
-        print(f"epoch {epoch}/{of}  loss {loss:.4f}  {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+        sys.stderr.write(f"epoch {epoch}/{of}  loss {loss:.4f}  {time.perf_counter() - start:.0f} s\n")
 
     start = time.perf_counter()
     network = train_feature_network(_floats(images), labels.astype(np.int64), seed=seed, epochs=epochs, progress=show)
@@ -126,7 +129,7 @@ def main() -> None:
     parser.add_argument("--name", default="mnist-28")
     given = parser.parse_args()
     network = train(given.folder, given.out, seed=given.seed, epochs=given.epochs, name=given.name)
-    print(f"{given.out}  {network.digest}  accuracy {network.metadata['accuracy']}")
+    sys.stdout.write(f"{given.out}  {network.digest}  accuracy {network.metadata['accuracy']}\n")
 
 
 if __name__ == "__main__":

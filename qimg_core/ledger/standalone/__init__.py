@@ -1,0 +1,1 @@
+"""Code that leaves the house: `verify` is copied into every bundle and imports the standard library only."""
