@@ -120,12 +120,22 @@ class ExecutionRequest:
         )
 
     @cached_property
+    def inputs_digest(self) -> str:
+        """`array_digest` of the inputs."""
+        return array_digest(self.inputs)
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """`array_digest` of the weights."""
+        return array_digest(self.weights)
+
+    @cached_property
     def digest(self) -> str:
         """``sha256:`` over everything that decides the result, the arrays by their digests."""
         document = {
             "circuit": self.circuit.digest,
-            "inputs": array_digest(self.inputs),
-            "weights": array_digest(self.weights),
+            "inputs": self.inputs_digest,
+            "weights": self.weights_digest,
             "measurement": measurement_to_json(self.measurement),
             "shots": self.shots,
             "seed": self.seed,

@@ -163,6 +163,14 @@ class Generator(ABC):
     def describe(self) -> dict[str, Any]:
         """Facts for the record, without floats: architecture, circuit digests, what is quantum."""
 
+    def check_images(self, images: ImageSource) -> None:
+        """Refuse data that `fit` cannot learn; called before anything is written.
+
+        Raises:
+            DataError: the wrong shape, no labels where classes are learned, too few images.
+        """
+        return
+
     @property
     def arm(self) -> Arm:
         """Which form this model is."""

@@ -22,6 +22,7 @@ _HINTS = {
     errno.EACCES: "no permission to write there: choose another folder or change its permissions (chmod u+w)",
     errno.EPERM: "the file or folder is protected: choose another folder or lift the protection (lsattr)",
     errno.ENOTDIR: "a part of the path is a file, not a folder: choose another path",
+    errno.EEXIST: "a file of that name is in the way: choose another path",
     errno.EISDIR: "there is a folder of that name: choose another file name",
     errno.ENOENT: "the folder does not exist: create it first",
 }

@@ -156,6 +156,7 @@ def _prepare(
         raise ConfigurationError(f"steps: wanted 1 or more, got {steps}")
     if images.n < 1:
         raise DataError(f"{images.name} holds no images")
+    model.check_images(images)
     folder = out.parent if str(out.parent) else Path()
     if not folder.is_dir():
         try:

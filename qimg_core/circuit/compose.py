@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from qimg_core.circuit.gates import GateName
 from qimg_core.circuit.ir import Angle, Circuit, Gate
 from qimg_core.circuit.rewrite import RULES, expand
 from qimg_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 G = GateName
 

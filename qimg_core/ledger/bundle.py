@@ -24,7 +24,7 @@ from base64 import b64encode
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from qimg_core.errors import ConfigurationError
 from qimg_core.ledger import canonical
@@ -219,7 +219,7 @@ class _File:
     def facts(self) -> dict[str, Any]:
         return {"bytes": self._size, "sha256": self._hash.hexdigest()}
 
-    def __enter__(self) -> _File:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

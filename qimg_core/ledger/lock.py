@@ -51,7 +51,7 @@ class WriterLock:
             os.close(handle)
             raise LedgerBusy(
                 f"the ledger in {folder} is being written by process {holder}",
-                hint="a log has one writer: wait for that process, write to another folder, or open with read_only=True",
+                hint="a log has one writer: wait for it, write to another folder, or open with read_only=True",
                 holder=holder,
             ) from error
         except OSError as error:

@@ -1,7 +1,7 @@
-"""Signed notes and checkpoints (imports errors and merkle; `cryptography` only inside functions).
+r"""Signed notes and checkpoints (imports errors and merkle; `cryptography` only inside functions).
 
 Formats: C2SP signed-note, tlog-checkpoint and tlog-cosignature. A checkpoint is the text
-``origin \\n size \\n base64 root \\n``. The log signs it twice: with Ed25519 (type 0x01, over the
+``origin \n size \n base64 root \n``. The log signs it twice: with Ed25519 (type 0x01, over the
 text) and with ML-DSA-44 (type 0x06, over the binary ``subtree/v1`` message with a time stamp).
 """
 

@@ -16,35 +16,34 @@ from __future__ import annotations
 
 import os
 import secrets
-import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from qimg_core.errors import ConfigurationError, LedgerBusy, LedgerCorrupt, LedgerError, QimgError, StorageError
 from qimg_core.ledger import keys
 from qimg_core.ledger.artefacts import ArtefactFiles
 from qimg_core.ledger.base import Problem, Verification
+from qimg_core.ledger.database import DATABASE, check_format, connect_reader, connect_writer, translated
 from qimg_core.ledger.entry import Entry
 from qimg_core.ledger.lock import WriterLock
 from qimg_core.ledger.log import StoredLedger
 from qimg_core.ledger.merkle import Frontier
 from qimg_core.ledger.note import Checkpoint, Signer, check_origin, open_note
-from qimg_core.ledger.schema import APPLICATION_ID, FORMAT, TABLES, TRIGGERS
+from qimg_core.ledger.schema import TRIGGERS
 from qimg_core.ledger.verify import Head, Row
-from qimg_core.storage import ensure_folder, storage_error, sync_folder, write_atomic
+from qimg_core.storage import ensure_folder, storage_error, write_atomic
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
     from qimg_core.ledger.note import VerifierKey
 
-DATABASE = "ledger.db"
 LAST = "last.checkpoint"
 _PAGE = 1000
-_COLUMNS = "idx, run, kind, time, body, leaf"
+_ROWS = "SELECT idx, run, kind, time, body, leaf FROM entry"
 
 
 class SQLiteLedger(StoredLedger):
@@ -99,13 +98,11 @@ class SQLiteLedger(StoredLedger):
         if folder.exists() and not folder.is_dir():
             raise StorageError(f"{folder} is a file, not a folder", hint="name a folder for the ledger")
         if read_only:
-            ledger = cls(folder, _connect_reader(folder), keys.load_public(folder), None, None)
+            ledger = cls(folder, connect_reader(folder), keys.load_public(folder), None, None)
         else:
             ledger = cls._open_writer(folder, origin)
         try:
-            ledger._check_identity(origin)
-            if not read_only:
-                ledger._resume()
+            ledger.resume(origin)
         except BaseException:
             ledger.close()
             raise
@@ -119,12 +116,12 @@ class SQLiteLedger(StoredLedger):
         try:
             new = not (folder / DATABASE).exists()
             if not new:
-                _check_format(folder)
+                check_format(folder)
             if keys.exist(folder) or not new:
                 signer = keys.load(folder)
             else:
                 signer = keys.create(folder, origin or f"qimg.local/{secrets.token_hex(8)}")
-            database = _connect_writer(folder, signer)
+            database = connect_writer(folder, signer)
             return cls(folder, database, signer.keys, signer, lock)
         except BaseException:
             if database is not None:
@@ -132,7 +129,13 @@ class SQLiteLedger(StoredLedger):
             lock.release()
             raise
 
-    def _check_identity(self, origin: str | None) -> None:
+    def resume(self, origin: str | None = None) -> None:
+        """Check that database, keys and the last signed head belong together; done by `open`.
+
+        Raises:
+            ConfigurationError: it is a log of another name.
+            LedgerCorrupt: they contradict each other.
+        """
         stored = self._meta().get("origin")
         if stored != self.origin:
             raise LedgerCorrupt(
@@ -141,8 +144,10 @@ class SQLiteLedger(StoredLedger):
             )
         if origin is not None and origin != self.origin:
             raise ConfigurationError(f"the ledger in {self.folder} is {self.origin}, not {origin}")
+        if self._signer is not None:
+            self._rebuild()
 
-    def _resume(self) -> None:
+    def _rebuild(self) -> None:
         """Rebuild the frontier; refuse to continue a log that contradicts what it has signed."""
         last, pinned = self._last_head(), self._pinned_head()
         heads = [head for head in (last, pinned) if head is not None]
@@ -185,7 +190,8 @@ class SQLiteLedger(StoredLedger):
         while True:
             with self._mutex:
                 page = self._query(
-                    f"SELECT idx, body FROM entry WHERE {where} ORDER BY idx LIMIT {_PAGE}", (start, *given)
+                    f"SELECT idx, body FROM entry WHERE {where} ORDER BY idx LIMIT {_PAGE}",  # noqa: S608 - fixed names
+                    (start, *given),
                 )
             for index, body in page:
                 yield Entry.parse(body)
@@ -198,16 +204,14 @@ class SQLiteLedger(StoredLedger):
         start = -(2**63)
         (last,) = self._query("SELECT max(idx) FROM entry")[0]
         while last is not None and start <= last:
-            page = self._query(
-                f"SELECT {_COLUMNS} FROM entry WHERE idx BETWEEN ? AND ? ORDER BY idx LIMIT {_PAGE}", (start, last)
-            )
+            page = self._query(f"{_ROWS} WHERE idx BETWEEN ? AND ? ORDER BY idx LIMIT {_PAGE}", (start, last))
             if not page:
                 return
             yield from (Row(*row) for row in page)
             start = page[-1][0] + 1
 
     def _read(self, start: int, stop: int) -> list[Row]:
-        found = self._query(f"SELECT {_COLUMNS} FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop))
+        found = self._query(f"{_ROWS} WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop))
         return [Row(*row) for row in found]
 
     def _leaves(self, start: int) -> Iterator[bytes]:
@@ -221,7 +225,7 @@ class SQLiteLedger(StoredLedger):
     def _store(self, entries: tuple[Entry, ...]) -> None:
         with self._commit() as db:
             db.executemany(
-                f"INSERT INTO entry({_COLUMNS}) VALUES(?,?,?,?,?,?)",
+                "INSERT INTO entry(idx, run, kind, time, body, leaf) VALUES(?,?,?,?,?,?)",
                 [(e.index, e.run, e.kind, e.time, e.body, e.leaf) for e in entries],
             )
 
@@ -359,110 +363,3 @@ def verify_folder(path: str | os.PathLike[str]) -> Verification:
             return ledger.verify()
         except LedgerCorrupt as error:
             return Verification(verdict=Verdict.FAIL, problems=(Problem("database", error.message),))
-
-
-@contextmanager
-def translated(folder: Path) -> Iterator[None]:
-    """SQLite's errors in this SDK's words."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        path = folder / DATABASE
-        code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-        said = f"{path}: {error}"
-        if code == sqlite3.SQLITE_FULL:
-            raise StorageError(f"the disk is full: {said}", hint="free some space; the log is as it was") from error
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
-            hint = "check the disk and its permissions; to look at it only, open it with read_only=True"
-            raise StorageError(f"cannot use the ledger {said}", hint=hint) from error
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise LedgerBusy(f"another process holds the ledger {said}", hint="wait until it has ended") from error
-        if code == sqlite3.SQLITE_NOTADB:
-            raise LedgerCorrupt(f"not a ledger: {said}", hint="name the folder of a qimg ledger") from error
-        if code == sqlite3.SQLITE_CORRUPT:
-            raise LedgerCorrupt(f"the database is damaged: {said}", hint="restore it from a copy") from error
-        raise LedgerError(f"the ledger failed: {said}") from error
-
-
-def _connect_writer(folder: Path, signer: Signer) -> sqlite3.Connection:
-    with translated(folder):
-        db = sqlite3.connect(folder / DATABASE, isolation_level=None, check_same_thread=False, timeout=10)
-        try:
-            _check_tables(folder, db)
-            (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
-            if mode != "wal":
-                raise StorageError(f"{folder} does not allow SQLite's write-ahead log", hint="use a local disk")
-            db.execute("PRAGMA synchronous=FULL")
-            db.execute("PRAGMA trusted_schema=OFF")
-            db.execute("PRAGMA mmap_size=0")
-            (made,) = db.execute("PRAGMA user_version").fetchone()
-            db.execute("BEGIN IMMEDIATE")
-            for statement in (*(TABLES if made == 0 else ()), *TRIGGERS.values()):
-                db.execute(statement)
-            if made == 0:
-                db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version={FORMAT}")
-                public = "".join(f"{key}\n" for key in signer.keys)
-                db.executemany("INSERT INTO meta VALUES(?,?)", [("origin", signer.origin), ("keys", public)])
-            db.execute("COMMIT")
-        except BaseException:
-            db.close()
-            raise
-    sync_folder(folder)  # or the file, or its deleted journal, may come back after power loss as it was before
-    return db
-
-
-def _connect_reader(folder: Path) -> sqlite3.Connection:
-    path = folder / DATABASE
-    _check_format(folder)
-    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
-    with translated(folder):
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
-        try:
-            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            db.close()
-            wal = path.with_name(f"{DATABASE}-wal")
-            if wal.exists() and wal.stat().st_size > 0:
-                raise
-            # A closed ledger on read-only media: SQLite cannot make its -shm file there, and needs none.
-            db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-        try:
-            _check_tables(folder, db, empty=False)
-        except BaseException:
-            db.close()
-            raise
-    return db
-
-
-def _check_tables(folder: Path, db: sqlite3.Connection, *, empty: bool = True) -> None:
-    """Is the open database a ledger, or empty where that is allowed?"""
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID and (tables or not empty):
-        what = "another SQLite database" if tables else "empty"
-        raise LedgerCorrupt(f"{folder / DATABASE} is not a ledger but {what}", hint="choose another folder")
-
-
-def _check_format(folder: Path) -> None:
-    """Is the file a ledger of a format we know? Read from its header: nothing is opened or changed."""
-    path = folder / DATABASE
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except OSError as error:
-        raise storage_error(error, "read", path) from error
-    if not header:
-        return  # a crash between creating the file and its first page: still empty, made anew
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\x00"):
-        raise LedgerCorrupt(f"{path} is not a ledger: no SQLite database", hint="name the folder of a qimg ledger")
-    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
-    if (version, application) == (0, 0):
-        return  # created, and its tables still in the write-ahead log or not yet made; checked once open
-    if application != APPLICATION_ID:
-        raise LedgerCorrupt(f"{path} is not a ledger but another SQLite database", hint="choose another folder")
-    if version > FORMAT:
-        raise LedgerError(
-            f"{path} has ledger format {version}, this version reads up to {FORMAT}",
-            hint="pip install --upgrade qimg-core",
-        )

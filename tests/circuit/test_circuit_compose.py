@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from qimg_core.circuit import Circuit, CircuitBuilder, Gate, GateName
 from qimg_core.circuit.compose import chain, controlled, interleave, repeat, tile
 from qimg_core.circuit.gates import UNITARY

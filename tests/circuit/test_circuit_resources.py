@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from qimg_core.circuit import Circuit, CircuitBuilder, Gate, GateName
 from qimg_core.circuit.resources import Resources, depth, resources, two_qubit_gates
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from qimg_core.circuit import Circuit, CircuitBuilder, Gate, GateName
 from qimg_core.circuit.gates import TWO_WIRE, UNITARY
 from qimg_core.circuit.rewrite import MINIMAL, RULES, expand, rewrite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from qimg_core.circuit import CircuitBuilder, GateName
 from qimg_core.circuit.gates import UNITARY
 from qimg_core.circuit.multiplex import preparation_angles, preparation_gates
@@ -149,8 +150,9 @@ def test_tensors(unitary, rng, same_up_to_phase):
 def test_against_qiskits_state_preparation(rng):
     """Qiskit's Operator of our rotations prepares the vector (Qiskit is little-endian)."""
     qiskit = pytest.importorskip("qiskit")
-    from qimg_core.circuit import Angle
     from qiskit.quantum_info import Statevector
+
+    from qimg_core.circuit import Angle
 
     vector = normalised(rng.normal(size=(1, 8)) + 1j * rng.normal(size=(1, 8)))
     angles = [Angle(offset=float(v)) for v in preparation_angles(vector)[0]]

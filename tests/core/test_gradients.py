@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qimg_core import CircuitBuilder, Encoder, Expectation, ExecutionRequest, Observable, Registry, Session, pauli
+from qimg_core import CircuitBuilder, Encoder, ExecutionRequest, Expectation, Observable, Registry, Session, pauli
 from qimg_core.circuit import GateName
 from qimg_core.circuit.gates import PARAMETRIC
 from qimg_core.errors import CapabilityError
@@ -30,7 +30,10 @@ def finite(request, step=1e-5):
     for index in request.circuit.input_indices + request.circuit.weight_indices:
         out = []
         for sign in (1, -1):
-            x, w = request.inputs.copy(), np.broadcast_to(request.weights, (request.rows, request.circuit.n_weights)).copy()
+            x, w = (
+                request.inputs.copy(),
+                np.broadcast_to(request.weights, (request.rows, request.circuit.n_weights)).copy(),
+            )
             if index in request.circuit.input_indices:
                 x[:, request.circuit.input_indices.index(index)] += sign * step
             else:

@@ -93,7 +93,9 @@ def test_a_broken_distribution_is_isolated(tmp_path):
     (info / "entry_points.txt").write_text("[qimg.plugins]\nbroken = broken_module_xyz\n")
     old = tmp_path / "old_plugin-1.0.dist-info"
     old.mkdir()
-    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: old-plugin\nVersion: 1.0\nRequires-Dist: qimg-core<0.0.1\n")
+    (old / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: old-plugin\nVersion: 1.0\nRequires-Dist: qimg-core<0.0.1\n"
+    )
     (old / "entry_points.txt").write_text("[qimg.plugins]\nold = qimg_core.errors\n")
     code = (
         "from qimg_core import Registry\n"
@@ -112,7 +114,11 @@ HEAVY = "{'numpy','torch','httpx','cryptography','qiskit','braket','pennylane','
 
 
 @pytest.mark.parametrize(
-    "code", ["import qimg_core", "import qimg_core; r = qimg_core.Registry(); [r.specs(k) for k in ('backend','generator','command')]"]
+    "code",
+    [
+        "import qimg_core",
+        "import qimg_core; r = qimg_core.Registry(); [r.specs(k) for k in ('backend','generator','command')]",
+    ],
 )
 def test_importing_the_core_loads_nothing_heavy(code):
     check = f"{code}\nimport sys\nassert not ({HEAVY} & set(sys.modules)), {HEAVY} & set(sys.modules)"

@@ -6,7 +6,17 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from qimg_core import Budget, CircuitBuilder, Expectation, ExecutionRequest, Probabilities, Registry, Session, hookimpl, pauli
+from qimg_core import (
+    Budget,
+    CircuitBuilder,
+    ExecutionRequest,
+    Expectation,
+    Probabilities,
+    Registry,
+    Session,
+    hookimpl,
+    pauli,
+)
 from qimg_core.admission import Decision
 from qimg_core.errors import (
     AdmissionDenied,
@@ -231,7 +241,11 @@ def test_fallback_is_explicit_and_recorded(registry):
 
 @pytest.mark.parametrize(
     ("changes", "word"),
-    [({"inputs": np.zeros((3, 2))}, "inputs"), ({"weights": np.zeros(4)}, "weights"), ({"inputs": np.full((3, 1), np.nan)}, "finite")],
+    [
+        ({"inputs": np.zeros((3, 2))}, "inputs"),
+        ({"weights": np.zeros(4)}, "weights"),
+        ({"inputs": np.full((3, 1), np.nan)}, "finite"),
+    ],
 )
 def test_bad_arrays_are_refused_before_planning(changes, word):
     from attrs import evolve

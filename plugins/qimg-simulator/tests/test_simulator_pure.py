@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
+import operator
 import warnings
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -288,7 +289,7 @@ def _qml_word(qml: Any, term: PauliString) -> Any:
     letters = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
     if not term.factors:
         return qml.Identity(0)
-    return math.prod([letters[p](w) for w, p in term.factors[1:]], start=letters[term.factors[0][1]](term.factors[0][0]))
+    return reduce(operator.matmul, [letters[p](w) for w, p in term.factors])
 
 
 @pytest.mark.parametrize("by_row", [False, True])

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Check an exported qimg bundle. One file, standard library only, Python 3.10 or newer.
 
     python3 verify.py BUNDLE [--vkeys FILE] [--json]
@@ -28,7 +27,8 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from typing import IO, Any, Union
+from itertools import pairwise
+from typing import IO, Any
 
 BUNDLE = "qimg.bundle/1"
 ENTRY = "qimg.entry/1"
@@ -120,7 +120,7 @@ def climb(at: int, last: int, proof: list[bytes], first: bytes, second: bytes) -
 
 def included(index: int, size: int, leaf: bytes, proof: list[bytes], root: bytes | None) -> bool:
     """Does the leaf stand at that index of the tree with that root?"""
-    found = climb(index, size - 1, proof, leaf, leaf) if 0 <= index < size else None
+    found = climb(index, size - 1, proof, leaf, leaf) if 0 <= index < size and len(leaf) == 32 else None
     return found is not None and found[1] == root
 
 
@@ -178,8 +178,8 @@ def read_keys(data: bytes) -> list[Key]:
     """[(name, id, type, public key)], Ed25519 first."""
     keys: list[Key] = []
     for line in data.decode().removesuffix("\n").split("\n"):
-        name, key_id, material = line.split("+", 2)
-        material = unbase64(material)
+        name, key_id, encoded = line.split("+", 2)
+        material = unbase64(encoded)
         if material[0] not in NAMES or sha256(name.encode() + b"\n" + material)[:4].hex() != key_id:
             raise ValueError("a key does not fit its id")
         keys.append((name, bytes.fromhex(key_id), material[0], material[1:]))
@@ -196,8 +196,8 @@ def read_note(data: bytes) -> tuple[bytes, list[tuple[str, bytes, bytes]]]:
         raise ValueError("not a signed note")
     lines = []
     for line in text[at + 2 : -1].split("\n"):
-        dash, name, blob = line.split(" ")
-        blob = unbase64(blob)
+        dash, name, encoded = line.split(" ")
+        blob = unbase64(encoded)
         if dash != "\u2014":
             raise ValueError("not a signature line")
         lines.append((name, blob[:4], blob[4:]))
@@ -291,7 +291,7 @@ class Slice(io.RawIOBase):
     """A part of a file."""
 
     def __init__(self, path: str, start: int, size: int) -> None:
-        self.file, self.left = open(path, "rb"), size
+        self.file, self.left = open(path, "rb"), size  # noqa: SIM115
         self.file.seek(start)
 
     def readable(self) -> bool:
@@ -346,7 +346,7 @@ class Zip:
                     return []
 
 
-Files = Union[Folder, Zip]
+Files = Folder | Zip
 
 
 def write_zip(target: IO[bytes], files: Files) -> None:
@@ -356,7 +356,7 @@ def write_zip(target: IO[bytes], files: Files) -> None:
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.create_system, info.external_attr, info.file_size = 3, 0o100644 << 16, files.size(name)
             with archive.open(info, "w") as out, files.open(name) as data:
-                for chunk in iter(lambda: data.read(1 << 20), b""):
+                while chunk := data.read(1 << 20):
                     out.write(chunk)
 
 
@@ -446,7 +446,7 @@ def check_manifest_signature(report: Report, files: Files, keys: list[Key]) -> N
 
 def check_manifest(report: Report, files: Files, keys: list[Key]) -> dict[str, Any]:
     """The manifest has the right form."""
-    manifest = read_json(read(files, MANIFEST))
+    manifest: dict[str, Any] = read_json(read(files, MANIFEST))
     if sorted(manifest) != ["complete", "entries", "files", "origin", "runs", "schema", "size"]:
         raise ValueError("wrong fields")
     if manifest["schema"] != BUNDLE:
@@ -469,7 +469,7 @@ def check_files(report: Report, files: Files, manifest: dict[str, Any], damaged:
         else:
             hasher = hashlib.sha256()
             with files.open(name) as file:
-                for chunk in iter(lambda f=file: f.read(1 << 20), b""):
+                while chunk := file.read(1 << 20):
                     hasher.update(chunk)
             if {"bytes": files.size(name), "sha256": hasher.hexdigest()} != listed[name]:
                 report.bad(name, "not the file that the manifest lists")
@@ -490,7 +490,7 @@ def check_consistency(report: Report, files: Files, heads: dict[int, bytes]) -> 
     """Each head is a prefix of the next."""
     sizes = sorted(size for size in heads if size)
     proofs = read_json(read(files, CONSISTENCY))
-    if [(p["old"], p["size"]) for p in proofs] != list(zip(sizes, sizes[1:], strict=False)):
+    if [(p["old"], p["size"]) for p in proofs] != list(pairwise(sizes)):
         report.bad(CONSISTENCY, "does not connect the checkpoints one after the other")
     for proof in proofs:
         old, size = proof["old"], proof["size"]

@@ -80,22 +80,17 @@ class FlowGenerator(Generator):
 
         Raises:
             DataError: images of another shape, without labels, or with NaN; before anything is done.
-            ConfigurationError: ``start`` belongs to another seed or number of steps.
+            ConfigurationError: no steps.
+            WeightsError: ``start`` is no training state of this model.
             TrainingDiverged: the loss is no longer finite.
         """
         self.check_source(images)
         if steps < 1:
             raise ConfigurationError(f"training takes 1 step or more, got {steps}")
-        self._plan = self._identity(steps)
         if start is None:
             self.begin()
         else:
-            if not np.array_equal(np.asarray(start.get("plan")), self._plan):
-                raise ConfigurationError(
-                    "the training state is of a run with another seed or another number of steps",
-                    hint="resume with the same --seed and --steps, or begin anew",
-                )
-            self.resume({name: array for name, array in start.items() if name != "plan"})
+            self.resume(start)
         return self.steps(images, steps)
 
     def steps(self, images: ImageSource, steps: int) -> Iterator[TrainStep]:
@@ -142,19 +137,12 @@ class FlowGenerator(Generator):
         self.optimiser.restart()
 
     def resume(self, state: Mapping[str, Array]) -> None:
-        """Take the training state, less its plan."""
+        """Take a training state."""
         self.optimiser.load(state)
 
     def training_state(self) -> dict[str, Array]:
-        """See `Generator.training_state`; ``plan`` names the seed and the number of steps."""
-        return {**self.optimiser.state(), "plan": self._plan}
-
-    _plan: Any = np.zeros(5, np.float32)
-
-    def _identity(self, steps: int) -> Any:
-        """The seed in four 16-bit pieces, then the number of steps: exact in float32 below 2**24."""
-        seed = self.session.seed % 2**64
-        return np.array([*(seed >> s & 0xFFFF for s in (0, 16, 32, 48)), steps], np.float32)
+        """See `Generator.training_state`."""
+        return self.optimiser.state()
 
     def check_source(self, images: ImageSource) -> None:
         """Refuse what cannot be learned.

@@ -3,9 +3,9 @@
 Three kinds, named in `Estimate.method`:
 
 - *percentile*: quantiles of the statistic over resampled rows (Efron 1979). For means and medians.
-- *centred*: the same spread, moved so that its mean is the value. For statistics that are biased in N (Frechet distance,
-  k-nearest-neighbour metrics, divergences), whose resamples hold repeated rows and so sit beside the value. Such an
-  interval speaks of the metric *at this N*, not of its limit for infinitely many images.
+- *centred*: the same spread, moved so that its mean is the value. For statistics that are biased in N (Frechet
+  distance, k-nearest-neighbour metrics, divergences), whose resamples hold repeated rows and so sit beside the value.
+  Such an interval speaks of the metric *at this N*, not of its limit for infinitely many images.
 - *Clopper-Pearson* (exact) and *Wilson*: for proportions of independent images.
 """
 

@@ -1,7 +1,7 @@
 """All image metrics of one set of generated images in one frozen value, and arms side by side (numpy, torch).
 
-No number stands alone here: precision is fooled by a mean image, class entropy by noise, a Frechet distance by a small N.
-An `Evaluation` therefore holds the whole vector, each with its interval and N, and the floor that real images reach.
+No number stands alone here: precision is fooled by a mean image, class entropy by noise, a Frechet distance by a small
+N. An `Evaluation` therefore holds the whole vector, each with its interval and N, and the floor that real images reach.
 """
 
 from __future__ import annotations

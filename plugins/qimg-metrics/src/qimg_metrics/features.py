@@ -214,8 +214,8 @@ def train_feature_network(
 
     AdamW, one-cycle learning rate (peak 4e-3), batch 128. Every image is shifted by up to 2 pixels, half of them get
     normal noise of standard deviation up to 0.1: without it the network calls digits with noise that a reader hardly
-    sees by another name (accuracy 0.92 instead of 0.997 at 0.1), and a judge of generated images must not. Two calls with
-    the same arguments give the same weights in one environment (torch build and number of threads).
+    sees by another name (accuracy 0.92 instead of 0.997 at 0.1), and a judge of generated images must not. Two calls
+    with the same arguments give the same weights in one environment (torch build and number of threads).
 
     Args:
         images: real training images (n, h, w, c) in [0, 1]. Never images that a generator made.

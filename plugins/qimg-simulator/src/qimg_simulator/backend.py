@@ -9,7 +9,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
+from attrs import evolve
 from torch import Tensor
 
 import qimg_simulator
@@ -24,13 +26,18 @@ from qimg_core.capabilities import (
 )
 from qimg_core.circuit.gates import UNITARY, GateName
 from qimg_core.errors import CapabilityError, DataError
-from qimg_core.execution import RawResult, Snapshot, is_tensor
-from qimg_core.measurement import Expectation, LocalStates, Probabilities, State
-from qimg_simulator import readout
+from qimg_core.execution import RawResult, Snapshot, array_digest, is_tensor
+from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
+from qimg_simulator.engine import ComputedState, NoisyState, PureState
+from qimg_simulator.noisy import NoisyProgram
+from qimg_simulator.pauli_basis import contract
 from qimg_simulator.plan import compile_plan
 from qimg_simulator.program import Program
+from qimg_simulator.sampling import as_tensor, counts, expectations, generator, pauli_vectors, samples
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from qimg_core.execution import ExecutionRequest
 
 MAX_WIRES = 22
@@ -45,7 +52,7 @@ class SimulatorBackend(LocalBackend):
 
     def __init__(self) -> None:
         super().__init__()
-        self._programs: dict[tuple[object, ...], Program] = {}
+        self._programs: dict[tuple[object, ...], Program | NoisyProgram] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -81,57 +88,108 @@ class SimulatorBackend(LocalBackend):
     def run(self, request: ExecutionRequest) -> RawResult:
         """Compute the whole request.
 
+        With shots: `Samples` are independent shots; `Probabilities` are frequencies; every term of an
+        `Expectation` is measured on its own with that many shots; `LocalStates` measures each window
+        in each of its 3**k bases with that many shots and averages the bases that agree with a Pauli
+        string. Shots are drawn from numbers detached from any graph.
+
         Raises:
             CapabilityError: something outside `capabilities`, or noise on too many wires.
             DataError: tensors that are neither float32 nor float64, or amplitudes of norm other than 1.
         """
         self._check(request)
-        if is_tensor(request.inputs):
-            return self._exact(request, request.inputs, request.weights)
-        inputs = torch.as_tensor(request.inputs, dtype=torch.float64)
-        weights = torch.as_tensor(request.weights, dtype=torch.float64)
+        tensors = is_tensor(request.inputs)
+        inputs, weights = request.inputs, request.weights
+        if not tensors:
+            inputs, weights = (torch.tensor(a, dtype=torch.float64) for a in (inputs, weights))
+        engine = "statevector" if request.noise is None else "pauli transfer"
+        if tensors and request.shots is None:
+            exact = self._exact(request, self._state(request, inputs, weights))
+            return RawResult(data=exact, shots=None, provider={"engine": engine})
         with torch.no_grad():
-            raw = self._exact(request, inputs, weights)
-        return RawResult(data=raw.data.contiguous().numpy(), shots=None)
+            state = self._state(request, inputs, weights)
+            if request.shots is None:
+                data = self._exact(request, state).resolve_conj().contiguous().numpy()
+                return RawResult(data=data, shots=None, provider={"engine": engine})
+            array, drawn = self._sampled(request, state, request.shots)
+        out = as_tensor(array, inputs) if tensors else array
+        return RawResult(data=out, shots=request.shots, raw_digest=array_digest(drawn), provider={"engine": engine})
 
     def _check(self, request: ExecutionRequest) -> None:
         found = list(self.capabilities.check(request))
         n = request.circuit.n_wires
         if request.noise is not None and n > MAX_NOISY_WIRES:
             found.append(Mismatch("wires", f"{n} with noise", f"up to {MAX_NOISY_WIRES} with noise"))
+        if request.shots is None and isinstance(request.measurement, Samples):
+            found.append(Mismatch("shots", "samples without a number of shots", "1 or more"))
+        if request.shots is not None and isinstance(request.measurement, State):
+            found.append(Mismatch("shots", f"a state from {request.shots} shots", "a state without shots"))
         if found:
             raise CapabilityError(self.name, found)
         for what, array in (("inputs", request.inputs), ("weights", request.weights)):
             if is_tensor(array) and array.dtype not in (torch.float32, torch.float64):
                 raise DataError(f"{what}: wanted float32 or float64 tensors, got {array.dtype}")
 
-    def _program(self, request: ExecutionRequest, like: Tensor) -> Program:
-        by_row = request.weights.ndim == 2
-        key = (request.circuit.digest, by_row, like.dtype, like.device)
+    def _program(self, request: ExecutionRequest, like: Tensor) -> Program | NoisyProgram:
+        by_row, noise = request.weights.ndim == 2, request.noise
+        key = (request.circuit.digest, by_row, noise and noise.digest, like.dtype, like.device)
         found = self._programs.get(key)
         if found is None:
-            found = Program(compile_plan(request.circuit, weights_by_row=by_row), like)
+            if noise is None:
+                found = Program(compile_plan(request.circuit, weights_by_row=by_row), like)
+            else:
+                found = NoisyProgram(request.circuit, noise, weights_by_row=by_row, like=like)
             while len(self._programs) >= _PROGRAMS:
                 self._programs.pop(next(iter(self._programs)), None)
             self._programs[key] = found
         return found
 
-    def _exact(self, request: ExecutionRequest, inputs: Tensor, weights: Tensor) -> RawResult:
-        psi = self._program(request, inputs).state(inputs, weights)
-        measurement = request.measurement
-        data: Any
-        if isinstance(measurement, Expectation):
-            data = readout.expectation(psi, measurement.terms)
-        elif isinstance(measurement, LocalStates):
+    def _state(self, request: ExecutionRequest, inputs: Tensor, weights: Tensor) -> ComputedState:
+        computed = self._program(request, inputs).state(inputs, weights)
+        if request.noise is None:
+            return PureState(computed)
+        return NoisyState(computed, request.noise.readout)
+
+    def _exact(self, request: ExecutionRequest, state: ComputedState) -> Tensor:
+        m = request.measurement
+        if isinstance(m, Expectation):
+            data = state.expectation(m.terms)
+        elif isinstance(m, LocalStates):
             if request.readout is None:
-                data = readout.local_states(psi, measurement.windows)
+                data = state.local_states(m.windows)
             else:
-                matrices = [torch.as_tensor(h) for h in request.readout]
-                data = readout.contracted(psi, measurement.windows, matrices)
-        elif isinstance(measurement, Probabilities):
-            data = readout.probabilities(psi, measurement.wires)
-        elif isinstance(measurement, State):
-            data = psi.t()
+                data = state.contracted(m.windows, [torch.as_tensor(h) for h in request.readout])
+        elif isinstance(m, Probabilities):
+            data = state.probabilities(m.wires)
         else:
-            raise CapabilityError(self.name, [Mismatch("shots", "samples without shots", "a number of shots")])
-        return RawResult(data=data.expand(request.rows, *data.shape[1:]), shots=None)
+            data = state.full()
+        return data.expand(request.rows, *data.shape[1:])
+
+    def _sampled(
+        self, request: ExecutionRequest, state: ComputedState, shots: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """The result, and the raw numbers that were drawn."""
+        m, rows, rng = request.measurement, request.rows, generator(request.seed)
+        if isinstance(m, Samples):
+            p = state.probabilities(m.wires)
+            bits = samples(rng, p.expand(rows, -1), shots)
+            return bits, bits
+        if isinstance(m, Probabilities):
+            drawn = counts(rng, state.probabilities(m.wires).expand(rows, -1), shots)
+            return drawn / shots, drawn
+        if isinstance(m, Expectation):
+            plain = [evolve(t, coefficient=1.0) for t in m.terms]
+            exact = state.expectation(plain).expand(rows, -1)
+            return expectations(rng, exact, [t.coefficient for t in m.terms], shots)
+        assert isinstance(m, LocalStates)
+        vectors, seen = [], []
+        for window in m.windows:
+            exact = state.local_states([window]).expand(rows, -1)
+            vector, drawn = pauli_vectors(rng, exact, len(window), shots)
+            vectors.append(vector)
+            seen.append(drawn.reshape(rows, -1))
+        estimate = np.concatenate(vectors, 1)
+        if request.readout is not None:
+            matrices = [torch.as_tensor(h).detach().cpu().to(torch.complex128) for h in request.readout]
+            estimate = contract(torch.tensor(estimate), m.windows, matrices).numpy()
+        return estimate, np.concatenate(seen, 1)

@@ -68,7 +68,7 @@ class Preparation:
         factors = [singles[w] for w in self._singles]
         if self._registers:
             stacked = torch.cat([shared[:, None].expand(-1, rows.shape[1]), rows])
-            factors += [self._register(table, size, stacked) for table, size in self._registers]
+            factors += [register(table, size, stacked) for table, size in self._registers]
         psi = _product(factors)
         return psi if self._back is None else psi.index_select(0, self._back)
 
@@ -99,19 +99,24 @@ class Preparation:
                 a, b = c * a - i_s * b, c * b - i_s * a
         return torch.stack(torch.broadcast_tensors(a, b), 1)
 
-    def _register(self, table: AngleTable, size: int, parameters: Tensor) -> Tensor:
-        values = table.evaluate(parameters)
-        norm = values.detach().square().sum(0)
-        tolerance = 1e-3 if values.dtype == torch.float32 else 1e-6
-        worst = float((norm - 1).abs().max())
-        if not worst <= tolerance:
-            raise DataError(
-                f"prepare: amplitudes must have norm 1, a row's squared norm is off by {worst:.3g}",
-                hint="normalise the amplitudes, or use an encoder, which does",
-            )
-        if len(values) == size:
-            return values.to(self._cdtype)
-        return torch.complex(values[:size], values[size:])
+
+def register(table: AngleTable, size: int, parameters: Tensor) -> Tensor:
+    """(size, B) complex amplitudes of a ``prepare`` gate: real ones, or real and then imaginary parts.
+
+    Raises:
+        DataError: amplitudes whose norm is not 1.
+    """
+    values = table.evaluate(parameters)
+    tolerance = 1e-3 if values.dtype == torch.float32 else 1e-6
+    worst = float((values.detach().square().sum(0) - 1).abs().max())
+    if not worst <= tolerance:
+        raise DataError(
+            f"prepare: amplitudes must have norm 1, a row's squared norm is off by {worst:.3g}",
+            hint="normalise the amplitudes, or use an encoder, which does",
+        )
+    if len(values) == size:
+        return values.to(torch.promote_types(values.dtype, torch.complex32))
+    return torch.complex(values[:size], values[size:])
 
 
 def _letter(step: object, plan: Plan) -> str:

@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from attrs import frozen
 
 from qimg_core.circuit.gates import GateName, matrix
 from qimg_core.circuit.ir import Angle, Gate
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Axis = Literal["x", "y", "z"]
 Factor = Literal["sign", "bit"]
@@ -27,18 +31,23 @@ G = GateName
 
 @frozen
 class Fixed:
-    """A constant 2x2 matrix, row by row; hashable, so that equal runs of gates are found."""
+    """A constant square matrix, row by row; hashable, so that equal runs of gates are found."""
 
-    entries: tuple[complex, complex, complex, complex]
+    entries: tuple[complex, ...]
 
     @classmethod
     def of(cls, name: GateName, angle: float | None = None) -> Fixed:
-        flat = [complex(v) for v in matrix(name, angle).reshape(-1)]
-        return cls((flat[0], flat[1], flat[2], flat[3]))
+        """A one-qubit gate."""
+        return cls.from_array(matrix(name, angle))
+
+    @classmethod
+    def from_array(cls, array: npt.NDArray[Any]) -> Fixed:
+        return cls(tuple(complex(v) for v in array.reshape(-1)))
 
     @property
-    def diagonal(self) -> bool:
-        return self.entries[1] == 0 == self.entries[2]
+    def array(self) -> npt.NDArray[np.complex128]:
+        side = math.isqrt(len(self.entries))
+        return np.array(self.entries, dtype=complex).reshape(side, side)
 
 
 @frozen

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from qimg_simulator.angles import AngleTable, columns
 from qimg_simulator.evolve import evolve
-from qimg_simulator.matrices import MatrixBank
+from qimg_simulator.matrices import AMPLITUDES, MatrixBank
 from qimg_simulator.plan import Plan, Stage
 from qimg_simulator.preparation import Preparation
 from qimg_simulator.primitives import Diagonal, Fixed, Permutation, Rotation, WireOp
@@ -59,7 +59,7 @@ class Program:
         self.plan, self.n = plan, plan.circuit.n_wires
         self._like = torch.empty(0, dtype=like.dtype, device=like.device)
         self._rows, self._shared = columns(plan.circuit, weights_by_row=plan.weights_by_row)
-        self._bank = MatrixBank()
+        self._bank = MatrixBank(AMPLITUDES)
         self._shared_angles: list[Diagonal] = []
         self._row_angles: list[Diagonal] = []
         self._high = self.n // 2
@@ -95,7 +95,7 @@ class Program:
 
     def _dense(self, start: int, size: int, block: int) -> Dense:
         kind, index = self._bank.where[block]
-        return Dense(start, size, index, self._bank.constant_blocks[index] if kind == 0 else None)
+        return Dense(2**start, 2**size, size, index, self._bank.constant_blocks[index] if kind == 0 else None)
 
     def _phase(self, items: list[Diagonal]) -> Phase:
         low = self.n - self._high

@@ -1,4 +1,4 @@
-"""One class per kind of stage: apply it, un-apply it, pull a gradient back through it (imports torch).
+"""One class per kind of stage: apply it, its adjoint, its gradient (imports torch).
 
 A state is (2**n, B): the batch is the last axis, wire 0 is the most significant bit of the first.
 Gradients follow torch: for a real loss, the cotangent of a complex z is dL/dRe z + i dL/dIm z.
@@ -13,15 +13,15 @@ from torch import Tensor
 
 
 class Step(ABC):
-    """A unitary map of the state; `Evolve` strings them together."""
+    """A linear map of the state; `evolve` strings them together."""
 
     @abstractmethod
     def apply(self, psi: Tensor, values: Values) -> Tensor:
         """The new state."""
 
     @abstractmethod
-    def undo(self, psi: Tensor, values: Values) -> Tensor:
-        """The state before (the adjoint map)."""
+    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
+        """The adjoint map: the state before, if the step is unitary; and how cotangents travel."""
 
     def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Values) -> None:
         """Add the gradient of the step's own numbers to ``grads``."""
@@ -41,14 +41,17 @@ class Values:
 
 
 class Dense(Step):
-    """A matrix on wires ``start .. start + size - 1``, the same for every row.
+    """A matrix on neighbouring wires, the same for every row.
 
     Args:
+        left: how many combinations the wires before have.
+        dim: how many those of the block have.
+        size: wires of the block.
         constant: the matrix, or None: then it is ``values.blocks[size][index]``.
     """
 
-    def __init__(self, start: int, size: int, index: int, constant: Tensor | None) -> None:
-        self.left, self.dim, self.size, self.index, self.constant = 2**start, 2**size, size, index, constant
+    def __init__(self, left: int, dim: int, size: int, index: int, constant: Tensor | None) -> None:
+        self.left, self.dim, self.size, self.index, self.constant = left, dim, size, index, constant
 
     def _matrix(self, values: Values) -> Tensor:
         return values.blocks[self.size][self.index] if self.constant is None else self.constant
@@ -63,7 +66,7 @@ class Dense(Step):
     def apply(self, psi: Tensor, values: Values) -> Tensor:
         return self._times(self._matrix(values), psi)
 
-    def undo(self, psi: Tensor, values: Values) -> Tensor:
+    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
         return self._times(self._matrix(values).mH.resolve_conj(), psi)
 
     def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Values) -> None:
@@ -90,7 +93,7 @@ class Gather(Step):
     def apply(self, psi: Tensor, values: Values) -> Tensor:
         return psi.index_select(0, self.index)
 
-    def undo(self, psi: Tensor, values: Values) -> Tensor:
+    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
         return psi.index_select(0, self.inverse)
 
 
@@ -160,7 +163,7 @@ class Phase(Step):
     def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
         return (psi.view(*self.split, -1) * self._phase(values, keep=keep)).view_as(psi)
 
-    def undo(self, psi: Tensor, values: Values) -> Tensor:
+    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
         return (psi.view(*self.split, -1) * self._phase(values, keep=False).conj()).view_as(psi)
 
     def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Values) -> None:

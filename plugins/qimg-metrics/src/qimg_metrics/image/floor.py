@@ -1,7 +1,7 @@
 """The floor: the Frechet distance that real training images have from the test images at the same N (numpy, scipy).
 
-A Frechet distance is biased by about 1/N and no generator can be expected to do better than other real images, so a report
-gives the distance over this floor. 1 means as good as real, within the interval.
+A Frechet distance is biased by about 1/N and no generator can be expected to do better than other real images, so a
+report gives the distance over this floor. 1 means as good as real, within the interval.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def floor_draws_of_classes(
 ) -> NDArray[np.float64]:
     """As `floor_draws`, each draw with the given number of images of each class.
 
-    The class shares of a random draw vary, and in features that keep classes far apart this alone is half of its distance
-    (MNIST, N = 2,000). A conditional generator is asked for fixed shares, so this is the floor that is fair to it.
+    The class shares of a random draw vary, and in features that keep classes far apart this alone can be half of its
+    distance (MNIST, N = 2,000). A conditional generator is asked for fixed shares, so this is the floor that is fair
+    to it.
 
     Args:
         train_features: (n_train, d).

@@ -61,8 +61,8 @@ def frechet_distance(
     Args:
         generated: one row per generated image.
         reference: one row per real image.
-        strata: class that each generated image was asked to be (n,); resamples then keep the number of each class, which
-            did not come about by chance either.
+        strata: class that each generated image was asked to be (n,); resamples then keep the number of each class,
+            which did not come about by chance either.
         seed: of the resamples.
         resamples: how many.
         level: of the interval.

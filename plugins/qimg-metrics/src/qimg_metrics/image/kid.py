@@ -2,8 +2,8 @@
 
     k(x, y) = (x.y / d + 1)^3
 
-Binkowski et al., "Demystifying MMD GANs", ICLR 2018; the estimator is MMD_u^2 of Gretton et al., JMLR 13, 2012. Its mean
-is 0 for two samples of one distribution at any N (single values fall below 0), which is why it is reported first.
+Binkowski et al., "Demystifying MMD GANs", ICLR 2018; the estimator is MMD_u^2 of Gretton et al., JMLR 13, 2012. Its
+mean is 0 for two samples of one distribution at any N (single values fall below 0), which is why it is reported first.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def kid(
 ) -> Estimate:
     """Kernel distance of generated features (n, d) from reference features (m, d), using all rows once.
 
-    The interval comes from random subsets of both sides drawn without repetition (Binkowski et al. report such subsets;
-    Politis and Romano 1994 give the theory). Their spread is scaled from the subset's size b to n by sqrt(b / n) and, as
-    subsets of one sample overlap, by 1 / sqrt(1 - b / n). Where both sides are alike the true rate is b / n, so the
-    interval is then too wide rather than too narrow.
+    The interval comes from random subsets of both sides drawn without repetition (Binkowski et al. report such
+    subsets; Politis and Romano 1994 give the theory). Their spread is scaled from the subset's size b to n by
+    sqrt(b / n) and, as subsets of one sample overlap, by 1 / sqrt(1 - b / n). Where both sides are alike the
+    true rate is b / n, so the interval is then too wide rather than too narrow.
 
     Args:
         generated: one row per generated image.

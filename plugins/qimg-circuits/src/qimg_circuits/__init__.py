@@ -1,0 +1,1 @@
+"""The standard encoders, ansatzes and observables of qimg (imports nothing by itself)."""

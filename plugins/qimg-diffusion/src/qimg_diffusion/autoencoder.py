@@ -1,0 +1,146 @@
+"""Compressors: images to short vectors of mean 0 and spread 1, and back (imports torch, numpy, errors).
+
+A flow in a small space needs a map into it. `Autoencoder` is trained (a variational one, Kingma and
+Welling, arXiv:1312.6114); `Principal` is computed: the principal components.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from qimg_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMPRESSORS = ("vae", "pca")
+
+
+class Compressor(nn.Module):
+    """Images (n, c, h, w) in [0, 1] to vectors (n, d) and back. `fit_scale` comes before `encode`."""
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(d))
+        self.register_buffer("spread", torch.ones(d))
+
+    @abstractmethod
+    def raw(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Vectors before they are shifted and scaled."""
+
+    @abstractmethod
+    def pixels(self, raw: torch.Tensor) -> torch.Tensor:
+        """Images of such vectors."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> (n, d)."""
+        return (self.raw(pixels) - self.mean) / self.spread
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """(n, d) -> (n, c, h, w) in [0, 1]."""
+        return self.pixels(z * self.spread + self.mean).clamp(0, 1)
+
+    def fit_scale(self, parts: Iterable[torch.Tensor]) -> torch.Tensor:
+        """Learn mean and spread from all images, given in parts; returns their vectors (n, d)."""
+        with torch.no_grad():
+            raw = torch.cat([self.raw(part) for part in parts])
+            self.mean.copy_(raw.mean(0))
+            self.spread.copy_(raw.std(0).clamp(min=1e-6))
+            return (raw - self.mean) / self.spread
+
+
+class Autoencoder(Compressor):
+    """Variational autoencoder, two strided convolutions each way.
+
+    Args:
+        size: height and width, a multiple of 4.
+        channels: of the image.
+        d: length of the vectors.
+        width: channels of the first convolution; the second has twice as many.
+        kl: weight of the prior term. Below 1 keeps images sharp; the flow learns what it leaves of
+            the vectors' distribution.
+    """
+
+    def __init__(self, *, size: int, channels: int, d: int, width: int = 16, kl: float = 0.3) -> None:
+        super().__init__(d)
+        if size % 4:
+            raise ConfigurationError(f"the autoencoder takes a size that is a multiple of 4, got {size}")
+        self.kl, w, side = kl, width, size // 4
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, w, 4, 2, 1), nn.SiLU(), nn.Conv2d(w, 2 * w, 4, 2, 1), nn.SiLU(), nn.Flatten(),
+            nn.Linear(2 * w * side**2, 8 * w), nn.SiLU(), nn.Linear(8 * w, 2 * d),
+        )  # fmt: skip
+        self.decoder = nn.Sequential(
+            nn.Linear(d, 8 * w), nn.SiLU(), nn.Linear(8 * w, 2 * w * side**2), nn.SiLU(),
+            nn.Unflatten(1, (2 * w, side, side)), nn.ConvTranspose2d(2 * w, w, 4, 2, 1), nn.SiLU(),
+            nn.ConvTranspose2d(w, channels, 4, 2, 1),
+        )  # fmt: skip
+
+    def raw(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The mean of each image's posterior, (n, d)."""
+        mean: torch.Tensor = self.encoder(pixels).chunk(2, 1)[0]
+        return mean
+
+    def pixels(self, raw: torch.Tensor) -> torch.Tensor:
+        """(n, d) -> (n, c, h, w)."""
+        return torch.sigmoid(self.decoder(raw))
+
+    def loss(self, pixels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the pixels plus ``kl`` times the divergence from N(0, 1), per pixel; a scalar.
+
+        Args:
+            pixels: (n, c, h, w).
+            noise: standard normal (n, d).
+        """
+        mean, log_variance = self.encoder(pixels).chunk(2, 1)
+        logits = self.decoder(mean + noise * (log_variance / 2).exp())
+        pixel = F.binary_cross_entropy_with_logits(logits, pixels, reduction="sum")
+        prior = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
+        return (pixel + self.kl * prior) / pixels.numel()
+
+
+class Principal(Compressor):
+    """The first d principal components of the training images.
+
+    Args:
+        size: height and width.
+        channels: of the image.
+        d: length of the vectors.
+    """
+
+    centre: torch.Tensor
+    components: torch.Tensor
+
+    def __init__(self, *, size: int, channels: int, d: int) -> None:
+        super().__init__(d)
+        self.shape = (channels, size, size)
+        self.register_buffer("centre", torch.zeros(channels * size**2))
+        self.register_buffer("components", torch.zeros(d, channels * size**2))
+
+    def fit_components(self, parts: Iterable[torch.Tensor]) -> None:
+        """Compute them, in double precision; each component's largest entry is positive."""
+        n, total, squares = 0, torch.zeros(1), torch.zeros(1)
+        for part in parts:
+            x = part.flatten(1).double()
+            n, total, squares = n + len(x), total + x.sum(0), squares + x.T @ x
+        mean = total / n
+        vectors = torch.linalg.eigh(squares / n - torch.outer(mean, mean)).eigenvectors.T.flip(0)[: len(self.components)]
+        largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+        self.centre.copy_(mean)
+        self.components.copy_(vectors * largest.sign())
+
+    def raw(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> (n, d)."""
+        return (pixels.flatten(1) - self.centre) @ self.components.T
+
+    def pixels(self, raw: torch.Tensor) -> torch.Tensor:
+        """(n, d) -> (n, c, h, w)."""
+        return (raw @ self.components + self.centre).reshape(-1, *self.shape)
