@@ -21,7 +21,10 @@ autodoc_default_options = {"members": True, "undoc-members": False, "show-inheri
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
-    (r"py:(class|obj|exc|data)", r"(abc|ABC|enum|attrs|click|np|npt|numpy|torch|nn|httpx|collections|typing|pathlib|decimal)(\..*)?"),
+    (
+        r"py:(class|obj|exc|data)",
+        r"(abc|ABC|enum|attrs|click|np|npt|numpy|torch|nn|httpx|collections|typing|pathlib|decimal)(\..*)?",
+    ),
     (r"py:.*", r"(bytes|str|int|float|bool|dict|list|tuple|frozenset|Any|Self|optional|callable)"),
 ]
 default_role = "code"

@@ -1,4 +1,4 @@
-"""Checks and constants for code that numpy arrays and torch tensors share (imports qimg_core; torch only with a tensor)."""
+"""Checks for code that numpy arrays and torch tensors share (imports qimg_core; torch only when given a tensor)."""
 
 from __future__ import annotations
 

@@ -129,8 +129,8 @@ class HybridUNet(FlowGenerator):
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """(height, width, channels)."""
-        return (self.config.size, self.config.size, self.config.channels)
+        """(channels, height, width): as the net takes them."""
+        return (self.config.channels, self.config.size, self.config.size)
 
     def to_flow(self, pixels: npt.NDArray[np.float32]) -> torch.Tensor:
         """[0, 1] -> [-1, 1], channels first."""

@@ -138,12 +138,14 @@ class LatentFlow(FlowGenerator):
         super().__init__(session, config)
         c = config
         with seeded(session, "compressor"):
-            self.compressor: Compressor
-            if c.compressor == "pca":
-                self.compressor = Principal(size=c.size, channels=c.channels, d=c.latent)
-            else:
-                self.compressor = Autoencoder(size=c.size, channels=c.channels, d=c.latent, width=c.compressor_width)
-        self.compressing = Optimiser(self.compressor, rate=c.compressor_rate, decay=0.0, average=0.0)
+            self.compressor: Compressor = (
+                Principal(size=c.size, channels=c.channels, d=c.latent)
+                if c.compressor == "pca"
+                else Autoencoder(size=c.size, channels=c.channels, d=c.latent, width=c.compressor_width)
+            )
+        self.compressing: Optimiser | None = None  # principal components are computed, not trained
+        if isinstance(self.compressor, Autoencoder):
+            self.compressing = Optimiser(self.compressor, rate=c.compressor_rate, decay=0.0, average=0.0)
 
     def build(self) -> nn.Module:
         """The velocity field; the embedding starts the same in every arm."""
@@ -207,22 +209,24 @@ class LatentFlow(FlowGenerator):
     def steps(self, images: ImageSource, steps: int) -> Iterator[TrainStep]:
         """Train the autoencoder, encode all images once, train the velocity."""
         first = self.compressor_steps(steps)
-        if isinstance(self.compressor, Autoencoder):
-            yield from self._compress(self.compressor, images, first)
+        if isinstance(self.compressor, Autoencoder) and self.compressing is not None:
+            yield from self._compress(self.compressor, self.compressing, images, first)
         elif isinstance(self.compressor, Principal):
             self.compressor.fit_components(self._parts(images))
         latents = self.compressor.fit_scale(self._parts(images))
         labels = torch.from_numpy(np.array(images.labels, dtype=np.int64))
         yield from self.flow_steps(lambda chosen: latents[chosen], labels, steps - first, before=first)
 
-    def _compress(self, compressor: Autoencoder, images: ImageSource, steps: int) -> Iterator[TrainStep]:
+    def _compress(
+        self, compressor: Autoencoder, optimiser: Optimiser, images: ImageSource, steps: int
+    ) -> Iterator[TrainStep]:
         c: LatentFlowConfig = self.config
-        while (k := self.compressing.step) < steps:
+        while (k := optimiser.step) < steps:
             rng = self.rng("compressor", k)
             chosen = rng.integers(0, images.n, c.compressor_batch)
             pixels = torch.from_numpy(images.images(chosen)).permute(0, 3, 1, 2)
             noise = torch.from_numpy(rng.standard_normal((len(chosen), c.latent), dtype=np.float32))
-            value = self.compressing.descend(compressor.loss(pixels, noise), factor=learning_rate(k, steps))
+            value = optimiser.descend(compressor.loss(pixels, noise), factor=learning_rate(k, steps))
             yield self.stepped(k + 1, value)
 
     def _parts(self, images: ImageSource) -> Iterator[torch.Tensor]:
@@ -233,16 +237,19 @@ class LatentFlow(FlowGenerator):
     def begin(self) -> None:
         """See `FlowGenerator.begin`."""
         super().begin()
-        self.compressing.restart()
+        if self.compressing is not None:
+            self.compressing.restart()
 
     def resume(self, state: Mapping[str, Array]) -> None:
         """See `FlowGenerator.resume`."""
-        self.compressing.load({k: v for k, v in state.items() if k.startswith(COMPRESSOR)}, COMPRESSOR)
+        if self.compressing is not None:
+            self.compressing.load({k: v for k, v in state.items() if k.startswith(COMPRESSOR)}, COMPRESSOR)
         self.optimiser.load({k: v for k, v in state.items() if not k.startswith(COMPRESSOR)})
 
     def training_state(self) -> dict[str, Array]:
         """See `Generator.training_state`."""
-        return {**super().training_state(), **self.compressing.state(COMPRESSOR)}
+        own = {} if self.compressing is None else self.compressing.state(COMPRESSOR)
+        return {**super().training_state(), **own}
 
     # -- weights and facts ---------------------------------------------------------------------
 
@@ -256,7 +263,8 @@ class LatentFlow(FlowGenerator):
         check_state(state, {k: v.shape for k, v in self.state().items()}, self.name)
         assign(own, state, COMPRESSOR)
         super().load({k: v for k, v in state.items() if not k.startswith(COMPRESSOR)})
-        self.compressing.restart()
+        if self.compressing is not None:
+            self.compressing.restart()
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record."""
