@@ -48,8 +48,8 @@ bench: $(VENV)/.all ## measure the engine beside its peers: ONLY=W2 runs one wor
 docs: $(VENV)/.all ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -n -W -q docs docs/_build/html
 
-train-models: $(VENV)/.all ## train the shipped weights, their twins and bypasses again (hours on one core)
-	$(BIN)/python docs/recipes/train_models.py
+train-models: $(VENV)/.all ## train the models of the model cards again: hours on one core (DATA=mnist)
+	docs/recipes/train_models.sh $(or $(DATA),mnist) out/models out/models/ledgers
 
 clean: ## remove what was built
 	rm -rf $(VENV) docs/_build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -254,9 +254,13 @@ class SQLiteLedger(StoredLedger):
         except OSError as error:
             raise storage_error(error, "read", path) from error
         try:
-            return Checkpoint.parse(open_note(note, self.keys).text)
+            opened = open_note(note, self.keys)
+            head = Checkpoint.parse(opened.text)
         except LedgerCorrupt as error:
             raise LedgerCorrupt(f"{path} is damaged: {error.message}") from error
+        if set(opened.verified) != {key.algorithm for key in self.keys}:
+            raise LedgerCorrupt(f"{path} is damaged: signed by {', '.join(opened.verified)} only")
+        return head
 
     # Artefacts
 

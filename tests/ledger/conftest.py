@@ -21,7 +21,7 @@ def vectors():
 
 @pytest.fixture
 def tiny_disk(tmp_path):
-    """A real file system of 512 KiB, where this user may mount one. Gives (folder, function that makes it read-only)."""
+    """A real file system of 512 KiB, where this user may mount one: its folder, and what makes it read-only."""
     folder = tmp_path / "disk"
     folder.mkdir()
     made = subprocess.run(

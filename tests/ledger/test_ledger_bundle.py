@@ -66,7 +66,10 @@ def test_the_travelling_copy_is_the_program(ledger, tmp_path):
     with open(PROGRAM, "rb") as file:
         assert (folder / "verify.py").read_bytes() == file.read()
     copied = subprocess.run(
-        [sys.executable, "-I", "-S", str(folder / "verify.py"), str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-S", str(folder / "verify.py"), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert copied.returncode == 0
     assert "NOT checked" in copied.stdout
@@ -250,9 +253,10 @@ def flips(folder, seed, count, with_signatures, programs=0):
         found = check(folder)
         hit = entry_at(path, offset)
         if not with_signatures and path.name == "manifest.sig" and offset in blind and found.ok:
-            assert base64.b64decode(whole[blind.start : blind.stop])[:4] == base64.b64decode(
-                bytes(changed[blind.start : blind.stop])
-            )[:4]  # the key id is covered all the same
+            assert (
+                base64.b64decode(whole[blind.start : blind.stop])[:4]
+                == base64.b64decode(bytes(changed[blind.start : blind.stop]))[:4]
+            )  # the key id is covered all the same
             missed += 1
         else:
             assert not found.ok, (number, path, offset)

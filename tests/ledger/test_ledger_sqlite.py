@@ -309,3 +309,25 @@ def test_an_artefact_file_that_is_something_else(log):
         for use in (lambda: ledger.get(digest), lambda: ledger.put(b"data")):
             with pytest.raises(LedgerCorrupt, match="has the digest"):
                 use()
+
+
+def test_durability_settings(tmp_path, monkeypatch):
+    synced = []
+    real = os.fsync
+
+    def fsync(handle):
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("no /proc to see what is synced")
+    monkeypatch.setattr(os, "fsync", fsync)
+    with SQLiteLedger.open(tmp_path / "log") as ledger:
+        # Before the first acknowledgement: the folder, or the tables may vanish with power; its parent too.
+        assert {str(tmp_path), str(tmp_path / "log"), str(tmp_path / "log" / "keys")} <= set(synced)
+        assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert ledger._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        synced.clear()
+        digest = ledger.put(b"data")
+        place = tmp_path / "log" / "artefacts" / "sha256" / digest[7:9]
+        assert {str(place), str(place.parent)} <= set(synced)

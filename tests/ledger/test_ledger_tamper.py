@@ -38,7 +38,9 @@ def other_text(rng, text):
 
 def in_table(rng, db):
     """Change one stored value. Gives what was done, the first bad entry (None where no entry is hit), and the undo."""
-    what = rng.choice(["body", "leaf", "idx", "run", "kind", "time", "delete", "size", "root", "note", "origin", "keys"])
+    what = rng.choice(
+        ["body", "leaf", "idx", "run", "kind", "time", "delete", "size", "root", "note", "origin", "keys"]
+    )
     if what in ("origin", "keys"):
         (old,) = db.execute("SELECT value FROM meta WHERE name=?", (what,)).fetchone()
         db.execute("UPDATE meta SET value=? WHERE name=?", (old[:-3] + "x" + old[-2:], what))
@@ -81,7 +83,7 @@ def in_table(rng, db):
 
 def in_file(rng, folder, named):
     """Change a byte of a file outside the database, or remove an artefact."""
-    path = rng.choice(sorted(p for p in (folder / "artefacts").rglob("*") if p.is_file()) + [None])
+    path = rng.choice([*sorted(p for p in (folder / "artefacts").rglob("*") if p.is_file()), None])
     first = None
     if path is None:
         path = rng.choice([folder / "keys" / "last.checkpoint", folder / "keys" / "log.vkeys"])

@@ -181,14 +181,15 @@ def test_gradients_through_features(encoder, rng):
     x = torch.tensor(batch, requires_grad=True)
     p = torch.tensor(parameters, requires_grad=True)
     (encoder.features(x, p) * torch.tensor(probe)).sum().backward()
-    for array, grad, other in ((batch, x.grad, 0), (parameters, p.grad, 1)):
+    moves = (
+        (batch, x.grad, lambda step: (batch + step, parameters)),
+        (parameters, p.grad, lambda step: (batch, parameters + step)),
+    )
+    for array, grad, moved in moves:
         for index in np.ndindex(array.shape):
             step = np.zeros(array.shape)
             step[index] = 1e-6
-            arguments = [[batch + step, parameters], [batch - step, parameters]]
-            if other:
-                arguments = [[batch, parameters + step], [batch, parameters - step]]
-            up, down = ((encoder.features(*a) * probe).sum() for a in arguments)
+            up, down = ((encoder.features(*moved(sign * step)) * probe).sum() for sign in (1, -1))
             assert grad[index].item() == pytest.approx((up - down) / 2e-6, abs=1e-7)
 
 

@@ -26,6 +26,19 @@ def test_counts(number):
     assert (circuit.n_weights, two) == COUNTS[number]
 
 
+# (control, target) of the two-qubit gates in the order of figure 2, wires from the top
+PAIRS = {
+    2: "32 21 10", 5: "32 31 30 23 21 20 13 12 10 03 02 01", 7: "10 32 21", 10: "32 21 10 30", 11: "10 32 21",
+    13: "30 23 12 01 32 03 10 21", 15: "30 23 12 01 32 03 10 21", 16: "10 32 21", 19: "30 23 12 01",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", PAIRS)
+def test_pairs_are_the_drawn_ones(number):
+    got = [f"{g.wires[0]}{g.wires[1]}" for g in sim_circuit(number).gates if g.name in TWO_WIRE]
+    assert got == PAIRS[number].split()
+
+
 def test_circuit_10_opens_once():
     assert sim_circuit(10, layers=3).n_weights == 4 + 3 * 4
 

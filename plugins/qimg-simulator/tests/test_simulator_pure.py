@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from qimg_simulator.backend import SimulatorBackend
 
 from qimg_core.circuit import Angle, Circuit, CircuitBuilder, Gate, GateName, Parameter, PauliString, pauli
 from qimg_core.circuit.gates import UNITARY, matrix
 from qimg_core.errors import CapabilityError, DataError
 from qimg_core.execution import ExecutionRequest
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, State
-from qimg_simulator.backend import SimulatorBackend
 
 GATES = sorted(UNITARY)
 PAULI = {
@@ -57,7 +57,11 @@ def numbers(circuit: Circuit, rows: int, seed: int, *, by_row: bool = False) -> 
 
 
 def run(circuit: Circuit, x: Any, w: Any, measurement: Any, **more: Any) -> Any:
-    return SimulatorBackend().run(ExecutionRequest(circuit=circuit, inputs=x, weights=w, measurement=measurement, **more)).data
+    return (
+        SimulatorBackend()
+        .run(ExecutionRequest(circuit=circuit, inputs=x, weights=w, measurement=measurement, **more))
+        .data
+    )
 
 
 def qiskit_states(circuit: Circuit, x: Any, w: Any) -> Any:
@@ -99,7 +103,9 @@ def _plain(qc: Any) -> Any:
 
 
 @pytest.mark.parametrize("by_row", [False, True])
-@pytest.mark.parametrize(("n", "n_gates", "seed"), [(1, 30, 0), (2, 60, 1), (3, 70, 2), (4, 80, 3), (5, 90, 4), (6, 90, 5)])
+@pytest.mark.parametrize(
+    ("n", "n_gates", "seed"), [(1, 30, 0), (2, 60, 1), (3, 70, 2), (4, 80, 3), (5, 90, 4), (6, 90, 5)]
+)
 def test_states_agree_with_qiskit(n: int, n_gates: int, seed: int, by_row: bool) -> None:
     circuit = random_circuit(n, n_gates, seed)
     x, w = numbers(circuit, 3, seed, by_row=by_row)
@@ -115,7 +121,11 @@ def test_prepare_on_any_wires_in_any_order(n: int, on: tuple[int, ...], complex_
     body = random_circuit(n, 25, 11 + n)
     parameters = tuple(Parameter(f"a{i}", "input") for i in range(size)) + body.parameters
     shifted = [
-        Gate(g.name, g.wires, [Angle(None if a.parameter is None else a.parameter + size, a.scale, a.offset) for a in g.angles])
+        Gate(
+            g.name,
+            g.wires,
+            [Angle(None if a.parameter is None else a.parameter + size, a.scale, a.offset) for a in g.angles],
+        )
         for g in body.gates
     ]
     circuit = Circuit(n, (Gate("prepare", on, [Angle(i) for i in range(size)]), *shifted), parameters)
@@ -252,7 +262,9 @@ def test_a_circuit_without_parameters_gives_every_row() -> None:
     np.testing.assert_allclose(out, np.tile([0.5, 0, 0, 0.5], (3, 1)), atol=1e-15)
 
 
-def pennylane_gradients(circuit: Circuit, x: Any, w: Any, terms: list[PauliString], cotangent: Any) -> tuple[Any, Any, Any]:
+def pennylane_gradients(
+    circuit: Circuit, x: Any, w: Any, terms: list[PauliString], cotangent: Any
+) -> tuple[Any, Any, Any]:
     """Values and gradients through default.qubit and torch backprop."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -352,7 +364,16 @@ def test_gradients_of_every_measurement_against_finite_differences(kind: str) ->
         direction = tuple(np.conj(h) for h in readout)  # Hermitian too
         step = 1e-5
         ends = [
-            (run(circuit, x, w, measurement, readout=tuple(h + s * step * d for h, d in zip(readout, direction, strict=True))) * c).sum()
+            (
+                run(
+                    circuit,
+                    x,
+                    w,
+                    measurement,
+                    readout=tuple(h + s * step * d for h, d in zip(readout, direction, strict=True)),
+                )
+                * c
+            ).sum()
             for s in (1, -1)
         ]
         slope = sum(float((h.grad.conj() * torch.tensor(d)).real.sum()) for h, d in zip(ht, direction, strict=True))
@@ -415,5 +436,29 @@ def test_requests_outside_the_claims_are_refused() -> None:
         run(CircuitBuilder(23).h(0).build(), np.zeros((1, 0)), np.zeros(0), State())
     with pytest.raises(CapabilityError, match="window"):
         run(CircuitBuilder(7).h(0).build(), np.zeros((1, 0)), np.zeros(0), LocalStates([range(7)]))
+    with pytest.raises(DataError, match="one term or window"):
+        run(CircuitBuilder(1).h(0).build(), np.zeros((1, 0)), np.zeros(0), Expectation(()))
     with pytest.raises(DataError, match="float32 or float64"):
         run(CircuitBuilder(1).h(0).build(), torch.zeros((1, 0), dtype=torch.float16), torch.zeros(0), State())
+
+
+def test_inputs_and_weights_are_of_one_kind() -> None:
+    b = CircuitBuilder(1)
+    circuit = b.ry(0, b.input("x")).rz(0, b.weight("w")).build()
+    x, w = torch.zeros((1, 1)), torch.zeros(1, dtype=torch.float64)
+    with pytest.raises(DataError, match="same kind"):
+        run(circuit, x, w, State())
+    with pytest.raises(DataError, match="same kind"):
+        run(circuit, x, np.zeros(1), State())
+
+
+@pytest.mark.parametrize("n", [5, 8, 16])
+def test_every_window_lies_in_one_block_and_blocks_are_shared(n: int) -> None:
+    from qimg_simulator.cover import cover
+
+    windows = [*itertools.combinations(range(n), 2), (3, 1, 2), (4, 3, 2, 1), (4, 0)]
+    blocks = cover(windows, n)
+    assert sorted(i for _, numbers in blocks for i in numbers) == list(range(len(windows)))
+    assert all(set(windows[i]) <= set(block) for block, numbers in blocks for i in numbers)
+    # a block of four holds at most six pairs; sharing well means at most twice the fewest possible
+    assert len(blocks) <= 2 * -(-len(windows) // 6)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from qimg_simulator.backend import SimulatorBackend
 from scipy import stats
 
 from qimg_core.circuit import Circuit, CircuitBuilder, PauliString, pauli
@@ -15,7 +16,6 @@ from qimg_core.errors import CapabilityError
 from qimg_core.execution import ExecutionRequest
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
 from qimg_core.noise import NoiseModel, NoiseRule, depolarizing
-from qimg_simulator.backend import SimulatorBackend
 
 NOISE = NoiseModel((NoiseRule(depolarizing(0.05)),), (0.03, 0.01))
 
@@ -35,7 +35,9 @@ X = np.random.default_rng(0).uniform(-3, 3, (3, CIRCUIT.n_inputs))
 W = np.random.default_rng(1).uniform(-3, 3, CIRCUIT.n_weights)
 
 
-def raw(measurement: Any, shots: int | None = None, seed: int | None = 0, noise: NoiseModel | None = None, **more: Any) -> Any:
+def raw(
+    measurement: Any, shots: int | None = None, seed: int | None = 0, noise: NoiseModel | None = None, **more: Any
+) -> Any:
     x, w = more.pop("x", X), more.pop("w", W)
     request = ExecutionRequest(
         circuit=CIRCUIT, inputs=x, weights=w, measurement=measurement, shots=shots, seed=seed, noise=noise, **more
@@ -70,7 +72,9 @@ def test_shots_of_a_row_are_independent_of_each_other_and_of_other_rows() -> Non
     assert abs((first[:, 1:] * first[:, :-1]).mean()) < 5 / np.sqrt(4 * 20_000)
 
 
-@pytest.mark.parametrize("measurement", [Samples((2, 0)), Probabilities((1, 3)), Expectation([pauli("X0 Z1")]), LocalStates([(0, 2)])])
+@pytest.mark.parametrize(
+    "measurement", [Samples((2, 0)), Probabilities((1, 3)), Expectation([pauli("X0 Z1")]), LocalStates([(0, 2)])]
+)
 def test_a_seed_fixes_the_draws_and_the_digest_of_what_was_drawn(measurement: Any) -> None:
     a, b, c = (raw(measurement, 100, seed) for seed in (5, 5, 6))
     assert np.array_equal(a.data, b.data) and a.raw_digest == b.raw_digest

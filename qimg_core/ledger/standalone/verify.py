@@ -57,6 +57,7 @@ class Report:
         self.notes: list[str] = []
         self.first_bad: int | None = None
         self.count = 0
+        self.hashes: dict[str, str] = {}  # of every file, as it is
         self.entries = self.artefacts = self.checkpoints = self.signatures = self.unchecked = 0
 
     def bad(self, where: str, what: str, entry: int | None = None) -> None:
@@ -380,6 +381,7 @@ def verify(path: str, vkeys: bytes | None = None) -> Report:
         NotABundle: there is no such folder or file, or no manifest in it.
     """
     report = Report()
+    ours = False
     if os.path.isdir(path):
         files: Files = Folder(path)
     elif not os.path.isfile(path):
@@ -387,14 +389,15 @@ def verify(path: str, vkeys: bytes | None = None) -> Report:
     else:
         with open(path, "rb") as file:
             start = file.read(65536)
-        if b"PK" not in start[:4] and BUNDLE.encode() not in start and ENTRY.encode() not in start:
+        ours = any(mark in start for mark in (b"A bundle of the qimg log", b"artefacts/sha256/", ENTRY.encode()))
+        if not start.startswith(b"PK") and not ours:
             raise NotABundle(f"neither a folder nor a zip: {path}")
         try:
             files = Zip(path)
         except DAMAGED as error:
             report.bad("archive", f"the zip is damaged: {error}")
             return report
-    if not {MANIFEST, SIGNATURE, ENTRIES, LEAVES} & set(files.names):
+    if not ours and not {MANIFEST, SIGNATURE, ENTRIES, LEAVES} & set(files.names):
         raise NotABundle(f"no qimg bundle: {path}")
 
     def step(where: str, check: Any, *args: Any) -> Any:
@@ -407,9 +410,9 @@ def verify(path: str, vkeys: bytes | None = None) -> Report:
     for oddity in step("archive", files.oddities) or ():
         report.bad("archive", oddity)
     keys = step(KEYS, check_keys, report, files, vkeys) or []
-    step(SIGNATURE, check_manifest_signature, report, files, keys)
+    damaged: set[str] = set()  # files that are not as listed: what disagrees with them is not to blame
+    step(SIGNATURE, check_manifest_signature, report, files, keys, damaged)
     manifest = step(MANIFEST, check_manifest, report, files, keys) or {"files": {}, "complete": None}
-    damaged: set[str] = set()
     step("files", check_files, report, files, manifest, damaged)
     heads: dict[int, bytes] = {}
     for name in sorted(n for n in files.names if n.startswith("checkpoints/")):
@@ -436,12 +439,13 @@ def check_keys(report: Report, files: Files, vkeys: bytes | None) -> list[Key]:
     return read_keys(own)
 
 
-def check_manifest_signature(report: Report, files: Files, keys: list[Key]) -> None:
+def check_manifest_signature(report: Report, files: Files, keys: list[Key], damaged: set[str]) -> None:
     """The manifest is the one that was signed."""
     text = check_signatures(report, SIGNATURE, read(files, SIGNATURE), keys, {1})
     digest = "sha256:" + hashlib.sha256(read(files, MANIFEST)).hexdigest()
     if text != f"{BUNDLE}\n{keys[0][0] if keys else ''}\n{digest}\n".encode():
         report.bad(MANIFEST, f"{MANIFEST} is not the file that {SIGNATURE} was made for")
+        damaged.add(MANIFEST)
 
 
 def check_manifest(report: Report, files: Files, keys: list[Key]) -> dict[str, Any]:
@@ -459,21 +463,20 @@ def check_manifest(report: Report, files: Files, keys: list[Key]) -> dict[str, A
 def check_files(report: Report, files: Files, manifest: dict[str, Any], damaged: set[str]) -> None:
     """Every file is the one listed, and no other is there."""
     listed = manifest["files"]
-    for name in sorted(set(listed) | set(files.names) - {MANIFEST, SIGNATURE}):
-        if name not in listed:
-            if listed:
-                report.bad(name, "not listed in the manifest")
-        elif name not in files.names:
-            report.bad(name, "missing")
+    for name in sorted(set(files.names) - {MANIFEST, SIGNATURE}):
+        hasher = hashlib.sha256()
+        with files.open(name) as file:
+            while chunk := file.read(1 << 20):
+                hasher.update(chunk)
+        report.hashes[name] = hasher.hexdigest()
+        if listed and name not in listed:
+            report.bad(name, "not listed in the manifest")
+        elif listed and {"bytes": files.size(name), "sha256": report.hashes[name]} != listed[name]:
+            report.bad(name, "not the file that the manifest lists")
             damaged.add(name)
-        else:
-            hasher = hashlib.sha256()
-            with files.open(name) as file:
-                while chunk := file.read(1 << 20):
-                    hasher.update(chunk)
-            if {"bytes": files.size(name), "sha256": hasher.hexdigest()} != listed[name]:
-                report.bad(name, "not the file that the manifest lists")
-                damaged.add(name)
+    for name in sorted(set(listed) - set(files.names)):
+        report.bad(name, "missing")
+        damaged.add(name)
 
 
 def check_checkpoint(report: Report, files: Files, name: str, keys: list[Key], heads: dict[int, bytes]) -> None:
@@ -506,6 +509,8 @@ def check_entries(
     complete, head = manifest["complete"], max(heads, default=0)
     proofs: dict[int, list[bytes]] = {}
     if complete is False:
+        if f"checkpoints/{manifest.get('size')}.note" in damaged or head != manifest.get("size"):
+            damaged.add(INCLUSION)  # a proof leads to a head that is not there: the entries are not to blame
         given = read_json(read(files, INCLUSION))
         proofs = {p["index"]: [unbase64(h) for h in p["hashes"]] for p in given["proofs"]}
         if given["size"] != head:
@@ -535,7 +540,7 @@ def check_entries(
                 if leaf and (ENTRIES in damaged or LEAVES not in damaged):
                     report.bad(f"entry {index}", "its bytes are not those that were recorded", index)
             else:
-                check_entry(report, files, manifest, index, body, damaged)
+                check_entry(report, manifest, index, body, damaged)
             if complete is False and not included(index, head, found, proofs.get(index, []), heads.get(head)):
                 blame = index if whole and INCLUSION not in damaged and LEAVES not in damaged else None
                 report.bad(f"entry {index}", "not shown to be in the signed log", blame)
@@ -547,7 +552,7 @@ def check_entries(
                 if count + 1 in heads and whole:
                     if heads[count + 1] == root_of(edge):
                         trusted = count + 1
-                    else:
+                    elif f"checkpoints/{count + 1}.note" not in damaged:
                         what = f"entries {trusted} to {count} are not those that were signed"
                         report.bad(f"checkpoints/{count + 1}.note", what, trusted)
             report.entries, previous = count + 1, index
@@ -557,9 +562,7 @@ def check_entries(
         report.bad("checkpoints", f"the newest is {head}; {report.entries} entries, log size {manifest.get('size')}")
 
 
-def check_entry(
-    report: Report, files: Files, manifest: dict[str, Any], index: int, body: bytes, damaged: set[str]
-) -> None:
+def check_entry(report: Report, manifest: dict[str, Any], index: int, body: bytes, damaged: set[str]) -> None:
     """Form of one entry, and its artefacts."""
     where = f"entry {index}"
     try:
@@ -572,14 +575,13 @@ def check_entry(
         report.bad(where, f"malformed: {error}", index)
         return
     if runs is not None and entry["run"] not in runs:
-        report.bad(where, f"of run {entry['run']}, which was not selected", index)
+        report.bad(where, f"of run {entry['run']}, which was not selected", None if MANIFEST in damaged else index)
     for name, digest in named.items():
         if not DIGEST.fullmatch(digest):
             report.bad(where, f"the artefact {name} has a malformed digest", index)
             continue
         path = f"artefacts/sha256/{digest[7:9]}/{digest[7:]}"
-        listed = manifest["files"].get(path, {}).get("sha256", digest[7:])
-        if path in damaged or path not in files.names or listed != digest[7:]:
+        if report.hashes.get(path) != digest[7:]:
             report.bad(f"artefact {digest}", f"missing or changed (named by entry {index})", index)
         else:
             report.artefacts += 1
@@ -617,7 +619,9 @@ def main(arguments: list[str]) -> int:
     except (NotABundle, OSError, IndexError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    text = json.dumps({**vars(report), "verdict": "fail" if report.count else "pass"}) if as_json else summary(report)
+    shown = {name: value for name, value in vars(report).items() if name != "hashes"}
+    shown["verdict"] = "fail" if report.count else "pass"
+    text = json.dumps(shown) if as_json else summary(report)
     sys.stdout.write(text + "\n")
     return 1 if report.count else 0
 

@@ -16,7 +16,7 @@ _ANSATZES = {
     "hardware-efficient": ("hardware_efficient:HardwareEfficient", "rotations on every wire, CX or CZ along the wires"),
     "strongly-entangling": (
         "strongly_entangling:StronglyEntangling",
-        "RZ RY RZ on every wire, CX rings of growing range",
+        "RZ RY RZ on every wire, CX rings",
     ),
     "two-qubit": ("two_qubit:TwoQubit", "any two-qubit gate: 15 weights, 3 CX (Vatan and Williams)"),
     "convolution": ("convolution:Convolution", "the two-qubit block on neighbouring wires"),

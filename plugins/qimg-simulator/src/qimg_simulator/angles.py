@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from qimg_core.circuit.ir import Angle, Circuit
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qimg_core.circuit.ir import Angle, Circuit
 
 
 def columns(circuit: Circuit, *, weights_by_row: bool) -> tuple[dict[int, int], dict[int, int]]:

@@ -95,7 +95,8 @@ class SimulatorBackend(LocalBackend):
 
         Raises:
             CapabilityError: something outside `capabilities`, or noise on too many wires.
-            DataError: tensors that are neither float32 nor float64, or amplitudes of norm other than 1.
+            DataError: tensors that are neither float32 nor float64, inputs and weights of different kinds,
+                or amplitudes of norm other than 1.
         """
         self._check(request)
         tensors = is_tensor(request.inputs)
@@ -126,9 +127,16 @@ class SimulatorBackend(LocalBackend):
             found.append(Mismatch("shots", f"a state from {request.shots} shots", "a state without shots"))
         if found:
             raise CapabilityError(self.name, found)
+        if not isinstance(request.measurement, State) and request.measurement.width == 0:
+            raise DataError(f"{request.measurement.kind}: wanted one term or window at least, got none")
         for what, array in (("inputs", request.inputs), ("weights", request.weights)):
             if is_tensor(array) and array.dtype not in (torch.float32, torch.float64):
                 raise DataError(f"{what}: wanted float32 or float64 tensors, got {array.dtype}")
+        if is_tensor(request.inputs) != is_tensor(request.weights) or (
+            is_tensor(request.inputs) and request.inputs.dtype != request.weights.dtype
+        ):
+            kinds = " and ".join(f"{type(a).__name__} {a.dtype}" for a in (request.inputs, request.weights))
+            raise DataError(f"inputs and weights: wanted arrays of the same kind and dtype, got {kinds}")
 
     def _program(self, request: ExecutionRequest, like: Tensor) -> Program | NoisyProgram:
         by_row, noise = request.weights.ndim == 2, request.noise
@@ -158,7 +166,7 @@ class SimulatorBackend(LocalBackend):
             if request.readout is None:
                 data = state.local_states(m.windows)
             else:
-                data = state.contracted(m.windows, [torch.as_tensor(h) for h in request.readout])
+                data = state.contracted(m.windows, [torch.as_tensor(h, device=state.device) for h in request.readout])
         elif isinstance(m, Probabilities):
             data = state.probabilities(m.wires)
         else:

@@ -6,9 +6,12 @@ all six pairs in it, so 28 pairs of 8 wires are read from six blocks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
 from math import comb
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BLOCK = 4
 _TRIES = 200_000

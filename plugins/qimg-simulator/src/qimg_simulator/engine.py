@@ -8,21 +8,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from qimg_core.circuit.pauli import PauliString
 from qimg_simulator import readout
 from qimg_simulator.channels import confusion_transfer
 from qimg_simulator.noisy_steps import at_digits
 from qimg_simulator.pauli_basis import contract, density_matrix, distribution, on_each_wire
+
+if TYPE_CHECKING:
+    from qimg_core.circuit.pauli import PauliString
 
 Windows = Sequence[tuple[int, ...]]
 
 
 class ComputedState(ABC):
     """The state of a circuit for a batch, ready to be measured."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the numbers lie."""
 
     @abstractmethod
     def expectation(self, terms: Sequence[PauliString]) -> Tensor:
@@ -51,6 +59,10 @@ class PureState(ComputedState):
     def __init__(self, psi: Tensor) -> None:
         self._psi = psi
 
+    @property
+    def device(self) -> torch.device:
+        return self._psi.device
+
     def expectation(self, terms: Sequence[PauliString]) -> Tensor:
         return readout.expectation(self._psi, terms)
 
@@ -75,6 +87,10 @@ class NoisyState(ComputedState):
         if errors is not None:
             n = (vector.shape[0].bit_length() - 1) // 2
             self._measured = on_each_wire(vector.t(), n, confusion_transfer(errors)).t()
+
+    @property
+    def device(self) -> torch.device:
+        return self._vector.device
 
     def expectation(self, terms: Sequence[PauliString]) -> Tensor:
         n = (self._vector.shape[0].bit_length() - 1) // 2

@@ -7,8 +7,7 @@ the memory does not grow with the depth. Noisy stages are not unitary: their sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,13 +15,23 @@ from torch.autograd.function import once_differentiable
 
 from qimg_simulator.stages import Phase, Step, Values
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 SAVED_WIRES = 10
 
 
 class _Evolve(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, psi: Tensor, steps: Sequence[Step], unitary: bool, sizes: tuple[int, ...], shared: Tensor, rows: Tensor, *blocks: Tensor
+        ctx: Any,
+        psi: Tensor,
+        steps: Sequence[Step],
+        unitary: bool,
+        sizes: tuple[int, ...],
+        shared: Tensor,
+        rows: Tensor,
+        *blocks: Tensor,
     ) -> Tensor:
         values = Values(dict(zip(sizes, blocks, strict=True)), shared, rows)
         keep = any(ctx.needs_input_grad) and not (unitary and psi.shape[0] > 2**SAVED_WIRES)

@@ -6,7 +6,6 @@ all runs of the same form come out of one small matrix product with a constant t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,8 @@ from qimg_simulator.angles import AngleTable
 from qimg_simulator.primitives import Axis, Fixed, Rotation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy.typing as npt
 
     from qimg_core.circuit.ir import Angle
@@ -88,8 +89,8 @@ def _table(form: Form, algebra: Algebra) -> npt.NDArray[np.complex128]:
     """(functions**k, size**2): for each choice of one function per rotation, the product of the matrices."""
     out = np.eye(algebra.size, dtype=complex)[None]
     for factor in form:
-        parts = [factor.array] if isinstance(factor, Fixed) else algebra.factors[factor]
-        out = np.concatenate([part @ before for before in out for part in [np.stack(parts)]])
+        parts = np.stack([factor.array] if isinstance(factor, Fixed) else algebra.factors[factor])
+        out = np.concatenate([parts @ before for before in out])
     return np.asarray(out.reshape(len(out), -1))
 
 
@@ -145,7 +146,10 @@ class MatrixBank:
         self._chain = [torch.tensor(column, device=device) for column in zip(*padded, strict=True)]
         self._eye = torch.eye(size, dtype=dtype, device=device)[None]
         eye = np.eye(size, dtype=complex)
-        constants = [eye if p else _product([f for f in r if isinstance(f, Fixed)], size).array for r, p in zip(runs, pieces, strict=True)]
+        constants = [
+            eye if p else _product([f for f in r if isinstance(f, Fixed)], size).array
+            for r, p in zip(runs, pieces, strict=True)
+        ]
         self._constants = tensor(np.array(constants))
         # blocks: constant ones are made now; the others pick from [varying runs, all constants]
         row = {i: j for j, i in enumerate(i for i, found in enumerate(pieces) if found)}

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from attrs import evolve as changed
 from torch import Tensor
 
 from qimg_core.circuit.gates import CONTROLLED_ROTATIONS, GateName, matrix
-from qimg_core.circuit.ir import Angle, Circuit, Gate
 from qimg_simulator.angles import AngleTable, columns
 from qimg_simulator.channels import AXIS_DIGITS, BLOCH, channel_transfer, transfer
 from qimg_simulator.evolve import evolve
@@ -23,20 +21,19 @@ from qimg_simulator.noisy_steps import Anywhere, Scatter, Turn
 from qimg_simulator.pauli_basis import pauli_vector
 from qimg_simulator.plan import check_prepare
 from qimg_simulator.preparation import register
-from qimg_simulator.primitives import FIXED, Axis, Fixed, Rotation, axis_of
+from qimg_simulator.primitives import FIXED, FROM_Z, TO_Z, Axis, Fixed, Rotation, axis_of
 from qimg_simulator.stages import Dense, Step
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from qimg_core.circuit.ir import Angle, Circuit, Gate
     from qimg_core.noise import NoiseModel
 
     Array = npt.NDArray[np.float64]
 
 G = GateName
 _BLOCK = 2
-_TO_Z: dict[Axis, tuple[GateName, ...]] = {"x": (G.H,), "y": (G.SDG, G.H), "z": ()}
-_FROM_Z: dict[Axis, tuple[GateName, ...]] = {"x": (G.H,), "y": (G.H, G.S), "z": ()}
 
 
 class NoisyProgram:
@@ -102,7 +99,7 @@ class NoisyProgram:
         controlled = gate.name in CONTROLLED_ROTATIONS
         axis = axis_of(gate.name)
         turned = (b,) if controlled else (a, b)
-        for name in _TO_Z[axis]:
+        for name in TO_Z[axis]:
             for wire in turned:
                 self._fixed(name, wire)
         angle = gate.angle * 0.5 if controlled else gate.angle
@@ -111,7 +108,7 @@ class NoisyProgram:
         self._clifford(G.CX, (a, b))
         self._turn("z", b, -angle if controlled else angle)
         self._clifford(G.CX, (a, b))
-        for name in _FROM_Z[axis]:
+        for name in FROM_Z[axis]:
             for wire in turned:
                 self._fixed(name, wire)
 
@@ -128,7 +125,7 @@ class NoisyProgram:
             rotation = transfer([matrix(GateName("r" + axis), angle.offset)])
             self._wire(Fixed.from_array(rotation), wire)
         elif angle.parameter in self._shared:
-            self._wire(Rotation(axis, changed(angle)), wire)
+            self._wire(Rotation(axis, angle), wire)
         else:
             if wire in self._runs or self._map is not None:
                 self._flush()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from qimg_simulator.stages import Gather, Step, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Scatter(Gather):

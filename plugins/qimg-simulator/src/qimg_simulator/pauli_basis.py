@@ -5,7 +5,6 @@ A Pauli vector has index base-4 over the wires, first most significant, digits I
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
 # Tr(M P) of one wire from the entries of M in the order 00, 01, 10, 11; rows are P = I, X, Y, Z
@@ -78,6 +79,7 @@ def contract(vectors: Tensor, windows: Sequence[tuple[int, ...]], readout: Seque
     out, at = [], 0
     for window, h in zip(windows, readout, strict=True):
         size = 4 ** len(window)
-        out.append(vectors[:, at : at + size] @ pauli_vector(h).t() / 2 ** len(window))
+        coefficients = pauli_vector(h).to(vectors.dtype) / 2 ** len(window)
+        out.append(vectors[:, at : at + size] @ coefficients.t())
         at += size
     return torch.cat(out, 1)

@@ -10,13 +10,12 @@ state is a vector of two numbers, and the state of all wires is a product.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import Factory, define, frozen
 
 from qimg_core.capabilities import Mismatch
 from qimg_core.circuit.gates import GateName
-from qimg_core.circuit.ir import Angle, Circuit, Gate
 from qimg_core.errors import CapabilityError
 from qimg_simulator.primitives import (
     FIXED,
@@ -29,6 +28,9 @@ from qimg_simulator.primitives import (
     axis_of,
     primitives,
 )
+
+if TYPE_CHECKING:
+    from qimg_core.circuit.ir import Angle, Circuit, Gate
 
 StageKind = Literal["dense", "phase", "permutation"]
 

@@ -63,8 +63,8 @@ class Preparation:
         """
         singles: dict[int, Tensor] = {}
         for wires, program in self._groups:
-            for wire, vector in zip(wires, self._vectors(len(wires), program, shared, rows).unbind(0), strict=True):
-                singles[wire] = vector
+            vectors = self._vectors(len(wires), program, shared, rows).unbind(0)
+            singles.update(zip(wires, vectors, strict=True))
         factors = [singles[w] for w in self._singles]
         if self._registers:
             stacked = torch.cat([shared[:, None].expand(-1, rows.shape[1]), rows])
@@ -72,9 +72,7 @@ class Preparation:
         psi = _product(factors)
         return psi if self._back is None else psi.index_select(0, self._back)
 
-    def _vectors(
-        self, n: int, program: list[tuple[str, AngleTable | Tensor]], shared: Tensor, rows: Tensor
-    ) -> Tensor:
+    def _vectors(self, n: int, program: list[tuple[str, AngleTable | Tensor]], shared: Tensor, rows: Tensor) -> Tensor:
         """(n, 2, B or 1): the wires' states after their own gates, starting from |0>."""
         a = torch.ones((n, 1), dtype=self._cdtype, device=self._like.device)
         b = torch.zeros_like(a)
@@ -97,7 +95,8 @@ class Preparation:
             else:
                 i_s = torch.complex(torch.zeros_like(s), s)
                 a, b = c * a - i_s * b, c * b - i_s * a
-        return torch.stack(torch.broadcast_tensors(a, b), 1)
+        width = max(a.shape[1], b.shape[1])
+        return torch.stack([a.expand(n, width), b.expand(n, width)], 1)
 
 
 def register(table: AngleTable, size: int, parameters: Tensor) -> Tensor:
@@ -120,7 +119,7 @@ def register(table: AngleTable, size: int, parameters: Tensor) -> Tensor:
 
 
 def _letter(step: object, plan: Plan) -> str:
-    """x y z p for an angle that rows share, X Y Z P for one by row, c for a constant."""
+    """One of x y z p for an angle that rows share, X Y Z P for one by row, c for a constant."""
     if isinstance(step, Fixed):
         return "c"
     assert isinstance(step, Rotation | PhaseStep)

@@ -12,7 +12,6 @@ RX(t) = H RZ(t) H and RY(t) = S H RZ(t) H S^dag. Two-qubit rotations are treated
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +21,8 @@ from qimg_core.circuit.gates import GateName, matrix
 from qimg_core.circuit.ir import Angle, Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
 Axis = Literal["x", "y", "z"]
@@ -90,8 +91,9 @@ class Permutation:
 Primitive = WireOp | Diagonal | Permutation
 
 FIXED = (G.H, G.X, G.Y, G.Z, G.S, G.SDG, G.T, G.TDG, G.SX)
-_TO_Z: dict[str, tuple[GateName, ...]] = {"x": (G.H,), "y": (G.SDG, G.H), "z": ()}
-_FROM_Z: dict[str, tuple[GateName, ...]] = {"x": (G.H,), "y": (G.H, G.S), "z": ()}
+TO_Z: dict[Axis, tuple[GateName, ...]] = {"x": (G.H,), "y": (G.SDG, G.H), "z": ()}
+FROM_Z: dict[Axis, tuple[GateName, ...]] = {"x": (G.H,), "y": (G.H, G.S), "z": ()}
+"""Gates, in order of time, that turn an axis to Z and back."""
 
 
 def axis_of(name: GateName) -> Axis:
@@ -109,9 +111,9 @@ def _basis(names: tuple[GateName, ...], wires: tuple[int, ...]) -> Iterator[Prim
 
 
 def _conjugated(axis: Axis, turned: tuple[int, ...], core: Primitive) -> Iterator[Primitive]:
-    yield from _basis(_TO_Z[axis], turned)
+    yield from _basis(TO_Z[axis], turned)
     yield core
-    yield from _basis(_FROM_Z[axis], turned)
+    yield from _basis(FROM_Z[axis], turned)
 
 
 def primitives(gate: Gate, *, by_row: bool) -> Iterator[Primitive]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 from qimg_simulator.angles import AngleTable, columns
 from qimg_simulator.evolve import evolve
 from qimg_simulator.matrices import AMPLITUDES, MatrixBank
-from qimg_simulator.plan import Plan, Stage
 from qimg_simulator.preparation import Preparation
 from qimg_simulator.primitives import Diagonal, Fixed, Permutation, Rotation, WireOp
 from qimg_simulator.stages import Dense, Gather, Phase, Step, Terms
+
+if TYPE_CHECKING:
+    from qimg_simulator.plan import Plan, Stage
 
 
 def groups(n: int) -> list[tuple[int, int]]:
@@ -33,7 +36,7 @@ def groups(n: int) -> list[tuple[int, int]]:
 
 
 def permuted(items: list[Permutation], n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """index with new[i] = old[index[i]] for permutations applied in order."""
+    """Index with new[i] = old[index[i]] for permutations applied in order."""
     out = np.arange(2**n)
     for item in reversed(items):
         bits = [(out >> (n - 1 - w)) & 1 for w in item.wires]
@@ -62,7 +65,7 @@ class Program:
         self._bank = MatrixBank(AMPLITUDES)
         self._shared_angles: list[Diagonal] = []
         self._row_angles: list[Diagonal] = []
-        self._high = self.n // 2
+        self._high, self._phases = self.n // 2, 0
         drafts: list[tuple[int, int, int] | Step] = []
         for stage in plan.stages:
             drafts.extend(self._stage(stage))
@@ -127,10 +130,12 @@ class Program:
                 high = high * scale
             parts[sort] = Terms(self._tensor(high), self._tensor(bottom), len(table))
             table.extend(members)
-        self._number = getattr(self, "_number", -1) + 1
-        return Phase(self._number, split, parts, constant)
+        self._phases += 1
+        return Phase(self._phases, split, parts, constant)
 
-    def _columns(self, items: list[Diagonal], start: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    def _columns(
+        self, items: list[Diagonal], start: int, count: int
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         """(2**count, len(items)): the product of the factors on wires start .. start + count - 1."""
         i = np.arange(2**count)
         out = np.ones((len(i), len(items)))

@@ -5,17 +5,22 @@ All functions are differentiable once in the state and, where there are any, in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from qimg_core.circuit.pauli import PauliString
 from qimg_simulator.cover import cover
 from qimg_simulator.pauli_basis import pauli_vector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from qimg_core.circuit.pauli import PauliString
 
 
 def squares(psi: Tensor) -> Tensor:
@@ -124,7 +129,7 @@ class _Reduced(torch.autograd.Function):
         return back.index_select(0, inverse), None, None
 
 
-def _first(wires: Sequence[int], n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _first(wires: Sequence[int], n: int) -> npt.NDArray[np.int64]:
     rest = [w for w in range(n) if w not in wires]
     return np.arange(2**n).reshape((2,) * n).transpose([*wires, *rest]).reshape(-1)
 
@@ -139,17 +144,24 @@ def reduced(psi: Tensor, wires: Sequence[int]) -> Tensor:
     return out
 
 
-def _embedded(block: tuple[int, ...], window: tuple[int, ...]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """(4**len(block),): which entry of a window's matrix M stands at each entry of M (x) 1 on the block;
-    4**len(window) where it is zero."""
+def _embedded(block: tuple[int, ...], window: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Which entry of a window's matrix M stands at each entry of M (x) 1 on the block.
+
+    Returns:
+        (4**len(block),), with 4**len(window) where the entry is zero.
+    """
     k, m = len(block), len(window)
     i = np.arange(2**k)
     position = [block.index(w) for w in window]
-    own = sum(((i >> (k - 1 - p)) & 1) << (m - 1 - j) for j, p in enumerate(position))
+    own = np.zeros_like(i)
+    for j, p in enumerate(position):
+        own |= ((i >> (k - 1 - p)) & 1) << (m - 1 - j)
     others = [p for p in range(k) if p not in position]
-    rest = sum((((i >> (k - 1 - p)) & 1) << j for j, p in enumerate(others)), np.zeros_like(i))
+    rest = np.zeros_like(i)
+    for j, p in enumerate(others):
+        rest |= ((i >> (k - 1 - p)) & 1) << j
     entry = own[:, None] * 2**m + own[None, :]
-    return np.where(rest[:, None] == rest[None, :], entry, 4**m).reshape(-1)
+    return np.asarray(np.where(rest[:, None] == rest[None, :], entry, 4**m).reshape(-1))
 
 
 def _partial(rho: Tensor, block: tuple[int, ...], window: tuple[int, ...]) -> Tensor:
@@ -201,7 +213,7 @@ def contracted(psi: Tensor, windows: Sequence[tuple[int, ...]], readout: Sequenc
                 flat = torch.cat([flat, flat.new_zeros(len(flat), 1)], 1).index_select(1, index)
             rows_of_h.append(flat)
         table = torch.view_as_real(torch.cat(rows_of_h).contiguous()).flatten(1)
-        values = (rho @ table.t()).split(heights, 1)
+        values = torch.split(rho @ table.t(), heights, 1)
         for i, value in zip(numbers, values, strict=True):
             out[i] = value
     return torch.cat([v for v in out if v is not None], 1)

@@ -6,7 +6,6 @@ first within a distribution, then bases, then windows. Rows are independent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from qimg_core.seeds import derive_seed
 from qimg_simulator.pauli_basis import distribution
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     FloatArray = npt.NDArray[np.float64]
@@ -51,12 +52,16 @@ def samples(rng: np.random.Generator, p: Tensor, shots: int) -> npt.NDArray[np.u
     return out
 
 
-def expectations(rng: np.random.Generator, exact: Tensor, scales: Sequence[float], shots: int) -> tuple[FloatArray, Counts]:
+def expectations(
+    rng: np.random.Generator, exact: Tensor, scales: Sequence[float], shots: int
+) -> tuple[FloatArray, Counts]:
     """Each term measured on its own with ``shots``: the mean of that many outcomes +1 and -1.
 
     Args:
+        rng: the request's stream.
         exact: <P> (rows, terms) without the coefficients.
         scales: the coefficients.
+        shots: per row and term.
 
     Returns:
         estimates (rows, terms), and how often +1 came.
@@ -73,7 +78,10 @@ def pauli_vectors(rng: np.random.Generator, exact: Tensor, k: int, shots: int) -
     it, so its variance is (1 - <P>**2) / (shots * 3**(k - m)).
 
     Args:
+        rng: the request's stream.
         exact: (rows, 4**k).
+        k: wires of the window.
+        shots: per row and basis.
 
     Returns:
         estimates (rows, 4**k), and the counts (rows, 3**k, 2**k).
@@ -87,7 +95,9 @@ def pauli_vectors(rng: np.random.Generator, exact: Tensor, k: int, shots: int) -
         values, index = found / shots, np.zeros(1, dtype=np.int64)
         for wire, letter in enumerate(basis):  # signed sums over each subset of the wires
             view = values.reshape(len(values), 2**wire, 2, -1)
-            values = np.stack([view[:, :, 0] + view[:, :, 1], view[:, :, 0] - view[:, :, 1]], 2).reshape(len(values), -1)
+            values = np.stack([view[:, :, 0] + view[:, :, 1], view[:, :, 0] - view[:, :, 1]], 2).reshape(
+                len(values), -1
+            )
             index = (index[:, None] * 4 + np.array([0, letter])[None]).reshape(-1)
         total[:, index] += values
         hits[index] += 1

@@ -32,7 +32,7 @@ class Values:
 
     def __init__(self, blocks: dict[int, Tensor], shared: Tensor, rows: Tensor) -> None:
         self.blocks, self.shared, self.rows = blocks, shared, rows
-        self.phases: dict[int, Tensor] = {}
+        self.phases: dict[int, Tensor] = {}  # kept from the forward pass, by Phase.number
 
     def zeros(self) -> Values:
         """Room for the gradient of each."""
@@ -112,11 +112,15 @@ class Terms:
 
 
 class Phase(Step):
-    """A product of diagonals: those by row on the leading wires alone, on the others alone, across
-    both, those that rows share, and a constant.
+    """A product of diagonals.
+
+    Its parts: diagonals by row on the leading wires alone ("high"), on the others alone ("low"), on
+    both ("across"), those that rows share ("shared"), and a constant.
 
     Args:
+        number: tells the phases of a circuit apart.
         split: (2**h, 2**l).
+        parts: see above.
         constant: exponent of the constant part (2**h, 2**l), or None.
     """
 

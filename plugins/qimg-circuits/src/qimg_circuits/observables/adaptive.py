@@ -35,8 +35,8 @@ class AdaptiveNonLocal(StandardObservable):
     Lin, Tseng, Chen, Yoo 2025, "Adaptive Non-local Observable on Quantum Neural Networks"
     (arXiv:2504.13414). A matrix on k wires has 4**k real parameters: a 2**k x 2**k array, row by row,
     with c_ii on the diagonal, a_ij above and b_ij mirrored below, and H_ij = a_ij + i b_ij. That is
-    every (M + M^dag) / 2 once, where M itself would need twice as many. With ``diagonal=True`` it has 2**k: H = diag(c), which
-    after a trained circuit is as general up to a unitary on the window.
+    every (M + M^dag) / 2 once, where M itself would need twice as many. With ``diagonal=True`` it has
+    2**k, H = diag(c): as general, where a trained circuit on the window comes before it.
 
     Parameters are ordered window by window, matrix by matrix; features likewise. They often want a
     larger learning rate than the circuit's weights (arXiv:2501.05663: about a hundred times).

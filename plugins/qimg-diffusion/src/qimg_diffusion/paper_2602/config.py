@@ -1,4 +1,4 @@
-"""`PaperConfig`: the released hyper-parameters, and a name for every difference of paper and code (imports qimg_core)."""
+"""`PaperConfig`: the released settings, and a name for every difference of paper and code (imports qimg_core)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PaperConfig:
         sample_batch: images sampled at a time.
     """
 
-    arm: Arm = arm_field()  # noqa: RUF009
+    arm: Arm = arm_field()
     forward: str = field(default="code", validator=_one_of("code", "paper"))
     loss: str = field(default="infidelity", validator=_one_of("infidelity", "mse", "trace-distance"))
     middle: str = field(default="released", validator=_one_of("released", "projected"))

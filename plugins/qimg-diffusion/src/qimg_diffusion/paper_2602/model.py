@@ -219,10 +219,8 @@ class PaperUNet(Generator):
             noise = initial_noise(self.session, n, self.noise_shape, seed=seed)
         asked = torch.tensor(labels)
         with torch.no_grad():
-            done = [
-                to_pixels(self.denoise(state, y), c.rescale)
-                for state, y in zip(from_noise(noise).split(c.sample_batch), asked.split(c.sample_batch), strict=True)
-            ]
+            parts = torch.split(from_noise(noise), c.sample_batch), torch.split(asked, c.sample_batch)
+            done = [to_pixels(self.denoise(state, y), c.rescale) for state, y in zip(*parts, strict=True)]
         images = Images(pixels=torch.cat(done), labels=labels, quantum=False, simulated=False)
         settings = {"steps": c.timesteps, "batch": c.sample_batch, "rescale": c.rescale}
         return record_images(self.session, self, images, seed=seed, noise=noise, condition=labels, settings=settings)
