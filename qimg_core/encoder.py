@@ -5,31 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 if TYPE_CHECKING:
     from qimg_core.circuit.ir import Circuit
     from qimg_core.execution import FloatArray
-
-
-@frozen(kw_only=True)
-class Resources:
-    """What a circuit asks of a device, for the resource report.
-
-    Args:
-        wires: qubits.
-        depth: gates on the longest path, all gates counting 1, `prepare` lowered to rotations and CX.
-        two_qubit_gates: after the same lowering.
-        parameters: inputs plus weights.
-        normalisation_loss: share of the input's information that encoding drops: 1 / n for an
-            n-vector whose norm is lost, 0 where nothing is lost.
-    """
-
-    wires: int
-    depth: int
-    two_qubit_gates: int
-    parameters: int
-    normalisation_loss: str = "0"
 
 
 class Encoder(ABC):

@@ -64,6 +64,12 @@ class Angle:
     scale: float = field(default=1.0, converter=float)
     offset: float = field(default=0.0, converter=float)
 
+    def __attrs_post_init__(self) -> None:
+        # equal angles have one form, so that equal circuits have one digest
+        if self.parameter is None:
+            object.__setattr__(self, "scale", 1.0)
+        object.__setattr__(self, "offset", self.offset + 0.0)  # -0.0 becomes 0.0
+
     def __mul__(self, factor: float) -> Angle:
         return evolve(self, scale=self.scale * factor, offset=self.offset * factor)
 
@@ -234,12 +240,12 @@ class Circuit:
         return evolve(self, parameters=parameters)
 
     def inverse(self) -> Circuit:
-        """The inverse unitary, with the same parameters.
+        """The inverse unitary, phase included, with the same parameters.
 
         Raises:
             ConfigurationError: the circuit prepares, measures or resets.
         """
-        return evolve(self, gates=tuple(_inverse(g) for g in reversed(self.gates)))
+        return evolve(self, gates=tuple(gate for g in reversed(self.gates) for gate in _inverse(g)))
 
     def occurrences(self) -> Iterator[tuple[int, Gate]]:
         """(position, gate) of every gate that depends on a parameter, in order."""
@@ -274,12 +280,12 @@ _INVERSE = {
 }
 
 
-def _inverse(gate: Gate) -> Gate:
+def _inverse(gate: Gate) -> tuple[Gate, ...]:
     if gate.name in (GateName.PREPARE, GateName.MEASURE, GateName.RESET):
         raise ConfigurationError(f"{gate.name} has no inverse gate")
-    if gate.name is GateName.SX:  # SX^-1 = RX(-pi/2) up to a global phase
-        return Gate(GateName.RX, gate.wires, (Angle(offset=-1.5707963267948966),))
-    return Gate(_INVERSE.get(gate.name, gate.name), gate.wires, tuple(-a for a in gate.angles))
+    if gate.name is GateName.SX:  # with its phase, which matters under a control
+        return tuple(Gate(name, gate.wires) for name in (GateName.H, GateName.SDG, GateName.H))
+    return (Gate(_INVERSE.get(gate.name, gate.name), gate.wires, tuple(-a for a in gate.angles)),)
 
 
 def _moved(gates: Iterable[Gate], remap: list[int]) -> Iterator[Gate]:

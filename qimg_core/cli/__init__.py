@@ -1,4 +1,4 @@
-"""The ``qimg`` command (floor 8). Logic lives in the core; a command reads options, calls it, and says what came out."""
+"""The ``qimg`` command (floor 8). Logic lives in the core; a command reads options, calls it, says what came out."""
 
 from __future__ import annotations
 

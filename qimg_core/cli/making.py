@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
@@ -21,6 +20,8 @@ from qimg_core.cli.summary import circuit_facts, circuits_of, quantum_words
 from qimg_core.storage import ensure_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qimg_core.cli.app import App
     from qimg_core.cli.options import RunOptions
 

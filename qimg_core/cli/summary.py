@@ -164,7 +164,10 @@ def images_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         times = f"run {summary['rows']:,} times; " if summary["rows"] else ""
         quantum += f": {times}{on}"
     return [
-        ("images", f"{summary['n']}{classes}, made {summary['time']} by run {summary['run']}, entry {summary['entry']}"),
+        (
+            "images",
+            f"{summary['n']}{classes}, made {summary['time']} by run {summary['run']}, entry {summary['entry']}",
+        ),
         ("made by", f"{summary['generator']} ({summary['plugin']}), arm {summary['arm']}"),
         ("model", weights_words(summary["weights"])),
         ("quantum", quantum),

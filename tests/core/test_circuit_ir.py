@@ -87,12 +87,17 @@ def test_reference_state_agrees_with_qiskit(seed):
 
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=25, deadline=None)
-def test_inverse_undoes_up_to_a_phase(seed):
+def test_inverse_undoes_with_its_phase(seed):
     rng = np.random.default_rng(seed)
     circuit = random_circuit(rng)
     both = Circuit(3, circuit.gates + circuit.inverse().gates, circuit.parameters)
-    u = unitary(both, rng.uniform(-6, 6, 3))
-    assert abs(abs(np.trace(u)) - 8) < 1e-9
+    np.testing.assert_allclose(unitary(both, rng.uniform(-6, 6, 3)), np.eye(8), atol=1e-9)
+
+
+def test_equal_constants_have_one_form():
+    for angle in (Angle(offset=0.5) * 2.0, Angle(None, 7.0, 1.0), -(-Angle(offset=1.0))):
+        assert angle == Angle(offset=1.0)
+    assert repr(Angle(offset=-0.0).offset) == "0.0"
 
 
 def test_then_shares_inputs_and_never_ties_weights_unless_asked():

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from attrs import evolve
 
-from qimg_core.cli.app import App
 from qimg_core.cli.exits import ExitCode, verdict_code
 from qimg_core.cli.making import Order, make
 from qimg_core.cli.options import RunOptions, json_option, run_options
 from qimg_core.cli.output import coloured, emit, fields
 from qimg_core.cli.runs import existing_ledger
 from qimg_core.cli.summary import circuit_words, parameter_words
+
+if TYPE_CHECKING:
+    from qimg_core.cli.app import App
 
 SEED = 7
 """So that everybody's first picture is the one in the README."""
@@ -43,7 +46,10 @@ def demo(app: App, generator: str, weights: str | None, n: int, out: str, run: R
         f"{checked.signatures} signatures of {run.ledger}"
     )
     lines = [
-        f"{picture}: {made['n']} images of {len(classes)} classes by {generator}, run {made['run']}, entry {made['entry']}",
+        (
+            f"{picture}: {made['n']} images of {len(classes)} classes by {generator}, "
+            f"run {made['run']}, entry {made['entry']}"
+        ),
         *fields(
             [
                 ("quantum", quantum),

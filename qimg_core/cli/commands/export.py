@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from qimg_core.cli.app import App
 from qimg_core.cli.options import json_option
 from qimg_core.cli.output import emit
 from qimg_core.cli.runs import check_folder, existing_ledger
 from qimg_core.cli.subject import find_run
+
+if TYPE_CHECKING:
+    from qimg_core.cli.app import App
 
 
 @click.command()

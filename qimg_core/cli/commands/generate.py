@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from qimg_core.cli.app import App
 from qimg_core.cli.making import Order, make
 from qimg_core.cli.options import (
     RunOptions,
@@ -19,6 +19,9 @@ from qimg_core.cli.options import (
 )
 from qimg_core.cli.output import emit
 from qimg_core.cli.summary import circuit_words, parameter_words
+
+if TYPE_CHECKING:
+    from qimg_core.cli.app import App
 
 
 @click.command()
@@ -68,7 +71,10 @@ def generate(
     made = make(app, run, order)
     more = f" and {len(made['files']) - 1} single files in {each}" if each is not None else ""
     lines = [
-        f"{made['files'][0]}{more}: {made['n']} images of {made['generator']}, run {made['run']}, entry {made['entry']}",
+        (
+            f"{made['files'][0]}{more}: {made['n']} images of {made['generator']}, "
+            f"run {made['run']}, entry {made['entry']}"
+        ),
         f"  {made['words']}" + "".join(f"; {circuit_words(c)}" for c in made["circuits"]),
     ]
     if made["quantum"]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qimg_core.cli.app import App
 from qimg_core.cli.evidence import Proof, match_picture, prove
 from qimg_core.cli.exits import ExitCode, verdict_code
 from qimg_core.cli.options import json_option, ledger_option
@@ -18,8 +17,7 @@ from qimg_core.errors import ConfigurationError
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from qimg_core.cli.app import App
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
 
@@ -93,7 +91,7 @@ def _weights(ledger: Ledger, found: Subject) -> ExitCode:
     document, pairs = _weights_said(found, weights)
     document |= {"verdict": verdict.value, "reason": reason, "proof": None if proof is None else proof.to_json()}
     proved = [] if proof is None else _proved(proof)
-    head = f"{found.name}: {weights.format}, run {run}{_named(entry)}"
+    head = f"{found.name}: {weights.format}" + (_named(entry) or f", run {run}")
     emit(document, [head, *fields([*pairs, *proved]), f"{coloured(verdict)}: {reason}"])
     return verdict_code(verdict)
 
@@ -105,7 +103,7 @@ def _run(ledger: Ledger, run: str) -> ExitCode:
     for entry in entries:
         kinds[entry.kind] = kinds.get(entry.kind, 0) + 1
     proof = prove(ledger, entries[-1])
-    made = [images_summary(ledger, e) for e in entries if e.kind == "images.made"]
+    made = [images_summary(ledger, e) for e in entries if e.kind == "images.made" and opening["activity"] != "train"]
     saved = [e for e in entries if e.kind == "weights.saved"]
     finished = entries[-1].facts if entries[-1].kind == "run.finished" else None
     status = "did not end (killed, or running)" if finished is None else finished["status"]
@@ -119,7 +117,9 @@ def _run(ledger: Ledger, run: str) -> ExitCode:
     for summary in made:
         pairs += [("", ""), *images_lines(summary)]
     for entry in saved:
-        pairs.append(("weights", f"{entry.facts['file']} {short(entry.facts['digest'])}, {entry.facts['steps']:,} steps"))
+        pairs.append(
+            ("weights", f"{entry.facts['file']} {short(entry.facts['digest'])}, {entry.facts['steps']:,} steps")
+        )
     document = {
         "run": run,
         "status": status,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qimg_core.cli.app import App
 from qimg_core.cli.evidence import match_picture
 from qimg_core.cli.exits import ExitCode, verdict_code
 from qimg_core.cli.options import json_option, ledger_option, parse_size
@@ -18,6 +17,7 @@ from qimg_core.errors import ConfigurationError, LedgerError
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
+    from qimg_core.cli.app import App
     from qimg_core.cli.subject import Subject
     from qimg_core.ledger.base import Ledger
     from qimg_core.replay import Replay
@@ -66,7 +66,8 @@ def _repeat(app: App, ledger: Ledger, found: Subject, where: str, data: str | No
         images, text = read_images(found.path)
         match = match_picture(ledger, images, text)
         if match.entry is None or match.verdict is not Verdict.PASS:
-            raise LedgerError(f"{found.name}: {match.reason}", hint=f"qimg inspect {found.name} --ledger {where}")
+            wrong = LedgerError if match.verdict is Verdict.FAIL else ConfigurationError
+            raise wrong(f"{found.name}: {match.reason}", hint=f"qimg inspect {found.name} --ledger {where}")
         return replay_images(ledger, entry=match.entry.index, registry=app.registry)
     if found.kind == "weights":
         from qimg_core.weights import load_weights
@@ -76,7 +77,8 @@ def _repeat(app: App, ledger: Ledger, found: Subject, where: str, data: str | No
     else:
         run = find_run(ledger, found.name, where)
     made = list(ledger.entries(run=run, kind="images.made"))
-    if made and found.kind == "run":
+    trained = any(True for _ in ledger.entries(run=run, kind="training.started"))  # its images are samples on the way
+    if made and not trained:
         if len(made) > 1:
             say(f"run {run} made images {len(made)} times; the last, entry {made[-1].index}, is made again")
         return replay_images(ledger, entry=made[-1].index, registry=app.registry)

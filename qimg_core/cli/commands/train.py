@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import evolve
 
-from qimg_core.cli.app import App
 from qimg_core.cli.exits import ExitCode
 from qimg_core.cli.options import (
     RunOptions,
@@ -26,12 +25,17 @@ from qimg_core.cli.runs import check_file, model_changes, open_run, prepare_ledg
 from qimg_core.cli.sources import open_data
 from qimg_core.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from qimg_core.cli.app import App
+
 
 @click.command()
 @click.option("--generator", required=True, metavar="NAME", help="E.g. hybrid-unet; see `qimg plugin list`.")
 @click.option("--data", required=True, metavar="NAME|PATH", help="What to learn; see `qimg data list`.")
 @click.option("--steps", type=int, help="Steps in all. Not needed with --resume.")
-@click.option("--out", required=True, metavar="FILE.safetensors", help="The weights. Curve and samples lie beside them.")
+@click.option(
+    "--out", required=True, metavar="FILE.safetensors", help="The weights. Curve and samples lie beside them."
+)
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
 @click.option("--every", default=250, show_default=True, type=click.IntRange(1), help="Save the state so often.")
 @click.option("--samples", default=20, show_default=True, type=click.IntRange(0), help="Images of the sample grid.")
@@ -89,7 +93,10 @@ def train(
             model.check_images(images)
             prepare_ledger(session, run.ledger)
         done = int(saved["step"]) if resume else 0
-        say(f"run {session.run}: {generator}, arm {model.arm.value}, {images.n:,} images of {images.name}, seed {session.seed}")
+        say(
+            f"run {session.run}: {generator}, arm {model.arm.value}, {images.n:,} images of {images.name}, "
+            f"seed {session.seed}"
+        )
         with training(steps, done) as progress:
             result = fit(
                 session,
@@ -104,7 +111,7 @@ def train(
             )
     stem = target.with_suffix("")
     beside = [Path(f"{stem}{end}") for end in (".loss.csv", ".loss.svg", ".samples.png")]
-    document = {
+    document: dict[str, Any] = {
         "run": result.run,
         "entry": result.entry,
         "ledger": run.ledger,
@@ -128,7 +135,12 @@ def train(
         return ExitCode.INTERRUPTED
     lines = [
         f"{result.weights}: {result.steps} steps, run {result.run}, entry {result.entry}, {short(result.digest or '')}",
-        *fields([("loss", f"{result.last_loss:.4g} (mean of the last 50 steps)"), *(("", str(p)) for p in document["files"])]),
+        *fields(
+            [
+                ("loss", f"{result.last_loss:.4g} (mean of the last steps)"),
+                *(("", str(p)) for p in document["files"]),
+            ]
+        ),
     ]
     emit(document, lines)
     return ExitCode.OK

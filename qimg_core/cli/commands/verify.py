@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qimg_core.cli.app import App
 from qimg_core.cli.exits import ExitCode, verdict_code
 from qimg_core.cli.options import json_option
 from qimg_core.cli.output import coloured, emit
 from qimg_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from qimg_core.cli.app import App
     from qimg_core.ledger.base import Verification
 
 

@@ -1,0 +1,113 @@
+"""``qimg ledger``: read a ledger, sign its head (imports ledger)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qimg_core.cli.evidence import prove
+from qimg_core.cli.options import json_option, ledger_option
+from qimg_core.cli.output import emit, fields, table
+from qimg_core.cli.runs import existing_ledger
+from qimg_core.cli.subject import find_run
+
+if TYPE_CHECKING:
+    from qimg_core.cli.app import App
+    from qimg_core.ledger.base import Ledger
+
+
+@click.group()
+def ledger() -> None:
+    """Read a ledger, sign its head."""
+
+
+@ledger.command()
+@click.argument("index", type=click.IntRange(0))
+@click.option("--artefact", metavar="NAME", help="Print the bytes of one of its artefacts instead.")
+@ledger_option
+@json_option
+@click.pass_obj
+def show(app: App, index: int, artefact: str | None, ledger: str) -> None:
+    """One entry as it stands in the log, and the proof that it does."""
+    with existing_ledger(app, ledger) as log:
+        entry = log.entry(index)
+        if artefact is not None:
+            from qimg_core.errors import UnknownName
+
+            if artefact not in entry.artefacts:
+                raise UnknownName(f"artefact of entry {index}", artefact, entry.artefacts)
+            click.echo(log.get(entry.artefacts[artefact]), nl=False)
+            return
+        proof = prove(log, entry)
+    body = json.loads(entry.body)
+    signed = f"{' and '.join(proof.algorithms)}, verified" if proof.algorithms else "no"
+    pairs = [("digest", entry.digest), ("leaf", entry.leaf.hex()), ("signed", signed), ("proof", proof.reason)]
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    document = {"entry": body, "digest": entry.digest, "leaf": entry.leaf.hex(), "proof": proof.to_json()}
+    emit(document, [f"entry {index}, run {entry.run}", *fields(pairs), text])
+
+
+@ledger.command()
+@click.option("--run", metavar="RUN", help="The entries of one run.")
+@click.option("--kind", metavar="KIND", help="The entries of one kind, e.g. images.made.")
+@click.option("--entries", "every", is_flag=True, help="Every entry, not a line a run.")
+@ledger_option
+@json_option
+@click.pass_obj
+def log(app: App, run: str | None, kind: str | None, every: bool, ledger: str) -> None:
+    """The runs of a ledger, or its entries."""
+    with existing_ledger(app, ledger) as found:
+        if every or run or kind:
+            chosen = None if run is None else find_run(found, run, ledger)
+            entries = [
+                {"index": e.index, "time": e.time, "kind": e.kind, "run": e.run}
+                for e in found.entries(run=chosen, kind=kind)
+            ]
+            rows = [[str(e["index"]), str(e["time"])[:19], str(e["kind"]), str(e["run"] or "")] for e in entries]
+            emit({"log": found.origin, "entries": entries}, table(["ENTRY", "TIME", "KIND", "RUN"], rows))
+            return
+        runs = _runs(found)
+        rows = [
+            [str(r["run"]), str(r["time"])[:19], str(r["activity"]), str(r["made"]), str(r["status"])] for r in runs
+        ]
+        emit({"log": found.origin, "runs": runs}, table(["RUN", "TIME", "ACTIVITY", "MADE", "STATUS"], rows))
+
+
+def _runs(found: Ledger) -> list[dict[str, Any]]:
+    runs: dict[str, dict[str, Any]] = {}
+    for entry in found.entries():
+        if entry.run is None:
+            continue
+        row = runs.setdefault(
+            entry.run,
+            {"run": entry.run, "time": entry.time, "activity": "", "made": "", "status": "did not end", "entries": 0},
+        )
+        row["entries"] += 1
+        facts = entry.facts
+        if entry.kind == "run.started":
+            row["activity"] = facts["activity"]
+        elif entry.kind == "images.made":
+            row["made"] = f"{facts['n']} images, {facts['generator']}"
+        elif entry.kind == "weights.saved":
+            row["made"] = f"{facts['file']}, {facts['generator']}"
+        elif entry.kind == "training.stopped":
+            row["made"] = f"stopped at step {facts['steps']} of {facts['of']}"
+        elif entry.kind == "run.finished":
+            row["status"] = facts["status"]
+    return list(runs.values())
+
+
+@ledger.command()
+@ledger_option
+@json_option
+@click.pass_obj
+def checkpoint(app: App, ledger: str) -> None:
+    """Sign the head of a log and print the signed note; keep it elsewhere, and a rewritten log shows."""
+    with existing_ledger(app, ledger, write=True) as found:
+        note = found.checkpoint().decode()
+        size = len(found)
+        keys = [str(key) for key in found.keys]
+        origin = found.origin
+    emit({"log": origin, "size": size, "note": note, "keys": keys}, [note.rstrip()])
