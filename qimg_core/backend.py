@@ -43,7 +43,7 @@ class Backend(ABC):
             key: the idempotency key; hand it to the provider (its own field, a tag, metadata).
 
         Raises:
-            SubmissionRejected, SubmissionUncertain, BackendUnavailable, AuthenticationError.
+            SubmissionRejected, SubmissionUncertain, BackendUnavailable, AuthenticationError
         """
 
     @abstractmethod
@@ -55,7 +55,7 @@ class Backend(ABC):
         """The result of a job whose state is DONE; the same bytes each time.
 
         Raises:
-            JobFailed, JobCancelled, JobLost, ResultError.
+            JobFailed, JobCancelled, JobLost, ResultError
         """
 
     def find(self, key: str) -> JobHandle | None:

@@ -43,7 +43,7 @@ def make_generator(
         changes: single settings on top of it, e.g. ``arm="twin"``.
 
     Raises:
-        UnknownName, WeightsError, PluginError.
+        UnknownName, WeightsError, PluginError
     """
     cls = session.registry.load("generator", name)
     loaded = None

@@ -129,7 +129,7 @@ class Generator(ABC):
         Args:
             n: how many.
             condition: class of each image; a shorter sequence is repeated. None: classes in turn.
-            noise: the initial noise (n, *noise_shape); None takes the session's noise source.
+            noise: the initial noise ``(n, *noise_shape)``; None takes the session's noise source.
             seed: root of the sampling noise; None derives it from the session's.
         """
 

@@ -139,7 +139,7 @@ class HookSpecs:
 
     @_hookspec(firstresult=True)
     def qimg_noise(self, context: dict[str, Any]) -> Any:
-        """Supply the initial noise (n, *shape) instead of the session's own source, or None."""
+        """Supply the initial noise ``(n, *shape)`` instead of the session's own source, or None."""
 
     @_hookspec
     def qimg_mark(self, pixels: Any, record: dict[str, Any]) -> Any:

@@ -70,7 +70,13 @@ def bit_flip(p: float) -> Channel:
 
 
 def amplitude_damping(gamma: float) -> Channel:
-    """|1> decays to |0> with probability gamma: K0 = diag(1, sqrt(1-gamma)), K1 = sqrt(gamma) |0><1|."""
+    """``|1>`` decays to ``|0>`` with probability gamma.
+
+    ``K0 = diag(1, sqrt(1 - gamma))``, ``K1 = sqrt(gamma) |0><1|``.
+
+    Raises:
+        ConfigurationError: gamma is not in [0, 1].
+    """
     if not 0 <= gamma <= 1:
         raise ConfigurationError(f"gamma is a probability, got {gamma}")
     keep, lose = math.sqrt(1 - gamma), math.sqrt(gamma)

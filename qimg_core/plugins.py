@@ -208,7 +208,7 @@ def check_requirements(spec: ComponentSpec) -> None:
     """Refuse a component whose interface or SDK is not here, naming the fix.
 
     Raises:
-        PluginIncompatible.
+        PluginIncompatible
     """
     if spec.interface != INTERFACE_VERSION:
         raise PluginIncompatible(

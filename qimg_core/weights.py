@@ -93,7 +93,7 @@ def check_state(state: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]],
     """Refuse arrays whose names or shapes are not the model's, naming the first difference.
 
     Raises:
-        WeightsError.
+        WeightsError
     """
     import numpy as np
 

@@ -97,7 +97,7 @@ def tile(block: Circuit, pairs: Iterable[Sequence[int]], n_wires: int, *, tied: 
 
 
 def controlled(circuit: Circuit, n_wires: int, control: int, wires: Iterable[int]) -> Circuit:
-    """|0><0| x 1 + |1><1| x U, exactly: the phase of U relative to the control is kept.
+    """``|0><0| x 1 + |1><1| x U``, exactly: the phase of U relative to the control is kept.
 
     Args:
         circuit: U, of unitary gates only.

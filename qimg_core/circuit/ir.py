@@ -1,6 +1,6 @@
 """The circuit IR: gates whose angles are affine in one parameter each (imports errors, gates).
 
-A circuit is a value: an immutable list of gates on ``n_wires`` wires, all |0> at the start, with
+A circuit is a value: an immutable list of gates on ``n_wires`` wires, all ``|0>`` at the start, with
 named parameters of two roles. *Inputs* change from row to row of a batch (data, latents, time);
 *weights* are trained and usually shared by the rows. A fast engine needs to know which is which.
 """
@@ -87,7 +87,7 @@ class Gate:
     """One operation on an ordered tuple of wires.
 
     Rotations take one angle. ``prepare`` on k wires takes the amplitudes of the state it makes from
-    |0...0>, first wire most significant: 2**k real ones, or 2 * 2**k (all real parts, then all
+    ``|0...0>``, first wire most significant: 2**k real ones, or 2 * 2**k (all real parts, then all
     imaginary parts). They must have norm 1; encoders normalise.
     """
 

@@ -28,7 +28,7 @@ def n_preparation_angles(n_wires: int, *, complex_state: bool) -> int:
 
 
 def preparation_gates(wires: Sequence[int], angles: Sequence[Angle], *, complex_state: bool) -> list[Gate]:
-    """Gates that take |0...0> on ``wires`` to a state, up to a global phase.
+    """Gates that take ``|0...0>`` on ``wires`` to a state, up to a global phase.
 
     Args:
         wires: first wire most significant.

@@ -93,7 +93,8 @@ def check_file(path: Path, suffix: str) -> None:
         StorageError: its folder cannot be written.
     """
     if path.suffix.lower() != suffix:
-        raise ConfigurationError(f"{path.name!r} does not end in {suffix}", hint=f"e.g. {path.with_suffix(suffix)}")
+        example = path.with_suffix(suffix) if path.name else f"name{suffix}"
+        raise ConfigurationError(f"{str(path)!r} does not end in {suffix}", hint=f"e.g. {example}")
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder", hint="name a file")
     check_folder(path.parent)

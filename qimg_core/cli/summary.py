@@ -60,9 +60,11 @@ def parameter_words(numbers: dict[str, int] | None) -> str:
     if not numbers or not numbers.get("total"):
         return ""
     share = 100 * numbers["layer"] / numbers["total"]
+    rest = numbers["layer"] - numbers["circuit"] - numbers["observable"]
     return (
         f"{numbers['layer']:,} of {numbers['total']:,} trained numbers ({share:.3g} %) are the quantum layer's: "
-        f"{numbers['circuit']:,} gate angles, {numbers['observable']:,} read-out coefficients, the rest its linear maps"
+        f"{numbers['circuit']:,} gate angles, {numbers['observable']:,} read-out coefficients, "
+        f"{rest:,} classical ones around the circuit"
     )
 
 
@@ -151,6 +153,13 @@ def environment_words(environment: dict[str, Any]) -> str:
     return f"python {environment['python']}, {packages}{code}"
 
 
+def _by_reason(gaps: list[dict[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for gap in gaps:
+        found.setdefault(gap["reason"], []).append(gap["field"])
+    return found
+
+
 def images_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """The summary as (name, text) pairs for people."""
     classes = f", {summary['classes']} classes" if summary["classes"] else ""
@@ -177,5 +186,5 @@ def images_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         *(("fallback", reason) for reason in summary["fallback"]),
         ("seed", str(summary["seed"])),
         ("ran on", environment_words(summary["environment"])),
-        *(("missing", f"{gap['field']}: {gap['reason']}") for gap in summary["gaps"]),
+        *(("missing", f"{', '.join(names)}: {reason}") for reason, names in _by_reason(summary["gaps"]).items()),
     ]

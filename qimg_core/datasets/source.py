@@ -43,7 +43,7 @@ class ImageSource(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Short, for people: ``mnist/train``. The digest is the identity."""
+        """A short name for people, such as ``mnist/train``. The digest is the identity."""
 
     @property
     @abstractmethod
@@ -68,7 +68,7 @@ class ImageSource(ABC):
     @property
     @abstractmethod
     def provenance(self) -> Mapping[str, Any]:
-        """JSON facts without floats: format, files and their digests, what was done to them."""
+        """JSON without floats that says where the images come from, with format, files, digests and what was done."""
 
     @abstractmethod
     def images(self, indices: Sequence[int] | Labels) -> Floats:

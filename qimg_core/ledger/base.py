@@ -93,7 +93,7 @@ class Ledger(ABC):
     @property
     @abstractmethod
     def keys(self) -> tuple[VerifierKey, ...]:
-        """The public keys that sign this log: Ed25519 and ML-DSA-44."""
+        """The two public keys, Ed25519 and ML-DSA-44, that sign this log."""
 
     def append(
         self,

@@ -94,7 +94,7 @@ class StoredLedger(Ledger):
 
     @property
     def keys(self) -> tuple[VerifierKey, ...]:
-        """The public keys that sign this log: Ed25519 and ML-DSA-44."""
+        """The two public keys, Ed25519 and ML-DSA-44, that sign this log."""
         return self._keys
 
     def extend(self, drafts: Iterable[Draft]) -> tuple[Entry, ...]:

@@ -77,7 +77,7 @@ class VerifierKey:
 
     @property
     def id(self) -> bytes:
-        """SHA-256(name || newline || type || public key)[:4]."""
+        """Its four bytes, ``SHA-256(name || newline || type || public key)[:4]``."""
         return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
 
     def __str__(self) -> str:
@@ -242,7 +242,7 @@ class Signer:
 
     @property
     def keys(self) -> tuple[VerifierKey, VerifierKey]:
-        """The public halves: Ed25519, then ML-DSA-44."""
+        """The public halves, first Ed25519, then ML-DSA-44."""
         return (
             VerifierKey(self.origin, ED25519, self.ed25519.public_key().public_bytes_raw()),
             VerifierKey(self.origin, MLDSA44, self.mldsa44.public_key().public_bytes_raw()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 from qimg_core.cli.circuits import Wanted, find_circuits, first_party
 from qimg_core.cli.options import arm_option, json_option, ledger_option, parse_settings, set_option
 from qimg_core.cli.output import emit, fields, say
-from qimg_core.cli.runs import check_file
+from qimg_core.cli.runs import check_file, check_folder
 from qimg_core.cli.summary import circuit_facts, circuit_words
 from qimg_core.errors import ConfigurationError
 
@@ -79,7 +78,7 @@ def show(app: App, /, qasm: bool, svg: str | None, **given: Any) -> None:
             from qimg_core.circuit.draw import text
 
             name = f"{what}, circuit {number + 1} of {len(found)}" if several else what
-            lines += [f"{name}: {circuit_words(facts)}, {one.digest}", text(one).rstrip()]
+            lines += [f"{name}: {circuit_words(facts)}, {one.digest}", text(one, width=_width()).rstrip()]
         documents.append({**facts, "circuit": one.to_json()})
     if svg is not None:
         from qimg_core.circuit.draw import svg as draw
@@ -94,37 +93,60 @@ def show(app: App, /, qasm: bool, svg: str | None, **given: Any) -> None:
 @circuit.command()
 @_which
 @click.option("--samples", default=5000, show_default=True, type=click.IntRange(2), help="States drawn.")
+@click.option("--points", default=200, show_default=True, type=click.IntRange(2), help="Points of the gradient.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@click.option("--pictures", metavar="FOLDER", help="Draw Bloch ball, Q-sphere and state space; needs matplotlib.")
 @click.pass_obj
-def measure(app: App, /, samples: int, seed: int, **given: Any) -> None:
+def measure(app: App, /, samples: int, points: int, seed: int, pictures: str | None, **given: Any) -> None:
     """Expressibility, entangling capability and gradient variance of a circuit.
 
     Each with its interval; needs qimg-metrics. All parameters are drawn uniformly from [0, 2 pi).
     """
+    from qimg_core.session import Session
+
     metrics = first_party("qimg_metrics.circuit", "qimg-metrics")
+    if pictures is not None:
+        check_folder(Path(pictures))
     found = _find(app, given)
     documents, lines = [], []
-    for one in found:
+    for number, one in enumerate(found):
         facts = circuit_facts(one)
         lines.append(f"{given['what']}: {circuit_words(facts)}")
-        measured: dict[str, Any] = {}
-        values = []
-        for name in ("expressibility", "meyer_wallach", "gradient_variance"):
-            try:
-                estimate = _call(getattr(metrics, name), one, samples=samples, seed=seed)
-            except ConfigurationError as error:  # e.g. one wire has no entanglement: the other metrics still hold
-                measured[name] = {"error": error.message}
-                values.append((name, f"not measured: {error.message}"))
-                continue
-            measured[name] = estimate.to_json() if hasattr(estimate, "to_json") else str(estimate)
-            note = getattr(estimate, "note", "")
-            values.append((name, f"{estimate}{'; ' + note if note else ''}"))
-        lines += fields(values)
-        documents.append({**facts, "measured": measured})
-    emit({"what": given["what"], "samples": samples, "seed": seed, "circuits": documents}, lines)
+        with Session(None, seed=seed, backend=given["backend"], registry=app.registry) as session:
+            shared = {"seed": seed, "session": session}
+            wanted = {
+                "expressibility": lambda: metrics.expressibility(one, samples=samples, **shared),  # noqa: B023
+                "meyer_wallach": lambda: metrics.meyer_wallach(one, samples=samples, **shared),  # noqa: B023
+                "gradient_variance": lambda: metrics.gradient_variance(one, points=points, **shared),  # noqa: B023
+            }
+            measured = {name: _measured(name, call) for name, call in wanted.items()}
+            files = _draw(metrics, one, Path(pictures), number, shared) if pictures is not None else []
+        lines += [f"  {text}" for text, _ in measured.values()]
+        lines += fields([("picture", str(path)) for path in files])
+        documents.append({**facts, "measured": {n: d for n, (_, d) in measured.items()}, "pictures": files})
+    emit({"what": given["what"], "samples": samples, "points": points, "seed": seed, "circuits": documents}, lines)
 
 
-def _call(metric: Any, circuit: Circuit, **options: Any) -> Any:
-    """Call a metric with those of the options that it knows: not every metric draws states."""
-    known = inspect.signature(metric).parameters
-    return metric(circuit, **{name: value for name, value in options.items() if name in known})
+def _measured(name: str, call: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
+    """One metric in words and as a document; a metric that a circuit does not have leaves the others standing."""
+    try:
+        estimate = call()
+    except ConfigurationError as error:
+        return f"{name} not measured: {error.message}", {"error": error.message}
+    return f"{estimate}{f'; {estimate.note}' if estimate.note else ''}", estimate.to_json()
+
+
+def _draw(metrics: Any, one: Circuit, folder: Path, number: int, shared: dict[str, Any]) -> list[Path]:
+    from qimg_core.storage import ensure_folder
+
+    ensure_folder(folder)
+    drawings = {"bloch": metrics.bloch, "qsphere": metrics.qsphere, "states": metrics.pca_states}
+    return [draw(one, folder / f"{name}-{number}.png", **shared) for name, draw in drawings.items()]
+
+
+def _width() -> int | None:
+    """Of the terminal; None, for no wrapping, where the text goes elsewhere."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -73,7 +73,7 @@ def generate(
     lines = [
         (
             f"{made['files'][0]}{more}: {made['n']} images of {made['generator']}, "
-            f"run {made['run']}, entry {made['entry']}"
+            f"run {made['run']}, entry {made['entry']}, seed {made['seed']}"
         ),
         f"  {made['words']}" + "".join(f"; {circuit_words(c)}" for c in made["circuits"]),
     ]

@@ -92,7 +92,8 @@ def _training(app: App, ledger: Ledger, run: str, data: str | None, size: str | 
     saved = next(iter(ledger.entries(run=run, kind="weights.saved")), None)
     if saved is None:
         raise ConfigurationError(f"run {run} made no images and saved no weights: there is nothing to make again")
-    name, _, split = str(saved.facts["data"]["name"]).partition("/")
-    source = open_data(app, data or name, split=split, size=parse_size(size))
+    name, _, split = str(saved.facts["data"]["name"]).partition("/")  # e.g. mnist/train, or mnist/train@16x16
+    split, _, resized = split.partition("@")
+    source = open_data(app, data or name, split=split, size=parse_size(size or resized or None))
     with training(saved.facts["steps"]) as progress:
         return replay_training(ledger, run, source, registry=app.registry, progress=progress)

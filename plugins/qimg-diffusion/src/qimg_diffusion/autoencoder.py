@@ -10,8 +10,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from qimg_core.errors import ConfigurationError
 
@@ -91,7 +91,8 @@ class Autoencoder(Compressor):
 
     def pixels(self, raw: torch.Tensor) -> torch.Tensor:
         """(n, d) -> (n, c, h, w)."""
-        return torch.sigmoid(self.decoder(raw))
+        out: torch.Tensor = torch.sigmoid(self.decoder(raw))
+        return out
 
     def loss(self, pixels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of the pixels plus ``kl`` times the divergence from N(0, 1), per pixel; a scalar.
@@ -102,9 +103,10 @@ class Autoencoder(Compressor):
         """
         mean, log_variance = self.encoder(pixels).chunk(2, 1)
         logits = self.decoder(mean + noise * (log_variance / 2).exp())
-        pixel = F.binary_cross_entropy_with_logits(logits, pixels, reduction="sum")
+        pixel = functional.binary_cross_entropy_with_logits(logits, pixels, reduction="sum")
         prior = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
-        return (pixel + self.kl * prior) / pixels.numel()
+        loss: torch.Tensor = (pixel + self.kl * prior) / pixels.numel()
+        return loss
 
 
 class Principal(Compressor):
@@ -132,7 +134,8 @@ class Principal(Compressor):
             x = part.flatten(1).double()
             n, total, squares = n + len(x), total + x.sum(0), squares + x.T @ x
         mean = total / n
-        vectors = torch.linalg.eigh(squares / n - torch.outer(mean, mean)).eigenvectors.T.flip(0)[: len(self.components)]
+        _, columns = torch.linalg.eigh(squares / n - torch.outer(mean, mean))
+        vectors = columns.T.flip(0)[: len(self.components)]
         largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
         self.centre.copy_(mean)
         self.components.copy_(vectors * largest.sign())

@@ -153,7 +153,7 @@ class FlowGenerator(Generator):
         c = self.config
         wanted = (c.size, c.size, c.channels)
         if images.n < 1 or tuple(images.shape) != wanted:
-            raise DataError(f"{self.name} learns images of shape {wanted}, {images.name} has {images.n} of {images.shape}")
+            raise DataError(f"{self.name} learns images {wanted}, {images.name} has {images.n} of {images.shape}")
         if images.labels is None:
             raise DataError(f"{self.name} learns labelled images, {images.name} has no labels")
         if images.n_classes > c.classes or int(np.min(images.labels)) < 0:
@@ -164,7 +164,7 @@ class FlowGenerator(Generator):
         for at in range(0, images.n, 8192):
             part = images.images(range(at, min(at + 8192, images.n)))
             if not (np.isfinite(part).all() and part.min() >= 0 and part.max() <= 1):
-                raise DataError(f"{images.name}: pixels are numbers in [0, 1]; among images {at} to {at + len(part) - 1} not")
+                raise DataError(f"{images.name}: NaN or pixels outside [0, 1] among the {len(part)} images from {at}")
 
     # -- sampling ----------------------------------------------------------------------------
 
@@ -209,9 +209,7 @@ class FlowGenerator(Generator):
             "guidance": repr(float(c.guidance)),
             "batch": c.sample_batch,
         }
-        return record_images(
-            self.session, self, images, seed=seed, noise=noise, condition=labels, settings=settings
-        )
+        return record_images(self.session, self, images, seed=seed, noise=noise, condition=labels, settings=settings)
 
     def invert(self, images: Images) -> Array:
         """Images back to their initial noise (n, *noise_shape): the sampler's ODE run backwards.
@@ -236,7 +234,7 @@ class FlowGenerator(Generator):
     def _batches(self, rows: Any, labels: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         size = self.config.sample_batch
         x, y = torch.from_numpy(np.array(rows, dtype=np.float32)), torch.tensor(labels, dtype=torch.int64)
-        return zip(x.split(size), y.split(size), strict=True)
+        return zip(torch.split(x, size), torch.split(y, size), strict=True)
 
     # -- facts -------------------------------------------------------------------------------
 
@@ -266,6 +264,7 @@ class FlowGenerator(Generator):
     @property
     def parameters(self) -> Parameters:
         """Counts of what is trained."""
+
         def count(parameters: Any) -> int:
             return sum(p.numel() for p in parameters if p.requires_grad)
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qimg_core.datasets import ImageSource
-    from qimg_core.generator import Session
     from qimg_core.images import TrainStep
+    from qimg_core.session import Session
 
     Array = npt.NDArray[np.float32]
 
@@ -99,7 +99,7 @@ class LatentFlowConfig:
             raise ConfigurationError(f"compressor: wanted one of {', '.join(COMPRESSORS)}, got {self.compressor!r}")
         if not 2 <= self.wires <= 10 or self.layers < 1 or self.latent < 1:
             raise ConfigurationError(
-                f"wanted 2 to 10 wires, 1 layer or more, 1 latent or more, got {self.wires}, {self.layers}, {self.latent}"
+                f"wanted 2 to 10 wires, and 1 layer and latent or more, got {self.wires}, {self.layers}, {self.latent}"
             )
         if not 0 < self.compressor_share < 1:
             raise ConfigurationError(f"compressor_share: wanted a share between 0 and 1, got {self.compressor_share}")
@@ -204,7 +204,8 @@ class LatentFlow(FlowGenerator):
         """How many of ``steps`` train the autoencoder; the rest, at least one, trains the velocity."""
         if self.config.compressor == "pca":
             return 0
-        return min(max(1, round(steps * self.config.compressor_share)), max(1, steps - 1))
+        share: float = self.config.compressor_share
+        return min(max(1, round(steps * share)), max(1, steps - 1))
 
     def steps(self, images: ImageSource, steps: int) -> Iterator[TrainStep]:
         """Train the autoencoder, encode all images once, train the velocity."""

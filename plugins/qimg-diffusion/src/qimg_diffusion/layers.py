@@ -1,5 +1,7 @@
-"""The part that the arms of a model exchange: a circuit between two linear maps, or its stand-ins
-(imports qimg_core, qimg_circuits, torch)."""
+"""The part that the arms of a model exchange (imports qimg_core, qimg_circuits, torch).
+
+A circuit between two linear maps, and what stands in for it in the other arms.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import evolve
-from torch import nn
-
 from qimg_circuits.ansatzes.strongly_entangling import StronglyEntangling
 from qimg_circuits.encoders.dense_angle import DenseAngleEncoder
 from qimg_circuits.encoders.reupload import ReuploadEncoder
 from qimg_circuits.observables.adaptive import AdaptiveNonLocal
+from torch import nn
+
 from qimg_core.circuit import Circuit
 from qimg_core.circuit.compose import interleave
 from qimg_core.encoder import Encoder
@@ -114,7 +116,9 @@ class ClassicalMap(ArmMap):
             width += 1
         left = parameters - size(width)
         if left < 0:
-            raise ConfigurationError(f"a twin from {n_in} to {n_out} has {size(1)} parameters or more, wanted {parameters}")
+            raise ConfigurationError(
+                f"a twin from {n_in} to {n_out} has {size(1)} parameters or more, not {parameters}"
+            )
         layers: list[nn.Module] = [nn.Linear(n_in, width), nn.Tanh()]
         for _ in range(hidden - 1):
             layers += [nn.Linear(width, width), nn.Tanh()]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 
 def time_features(t: torch.Tensor, n: int) -> torch.Tensor:
@@ -42,8 +42,8 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
         """(rows, n_in, h, w), (rows, embedding) -> (rows, n_out, h, w)."""
         scale, shift = self.film(e)[:, :, None, None].chunk(2, 1)
-        h = F.silu(self.norm1(self.first(x)) * (1 + scale) + shift)
-        out: torch.Tensor = self.skip(x) + F.silu(self.norm2(self.second(h)))
+        h = functional.silu(self.norm1(self.first(x)) * (1 + scale) + shift)
+        out: torch.Tensor = self.skip(x) + functional.silu(self.norm2(self.second(h)))
         return out
 
 
@@ -83,16 +83,16 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The velocity, the shape of x."""
-        e = F.silu(self.time(time_features(t, 32)) + self.label(labels))
+        e = functional.silu(self.time(time_features(t, 32)) + self.label(labels))
         h1 = self.down1(self.stem(x), e)
-        h2 = self.down2(F.avg_pool2d(h1, 2), e)
-        h3 = self.down3(F.avg_pool2d(h2, 2), e)
+        h2 = self.down2(functional.avg_pool2d(h1, 2), e)
+        h3 = self.down3(functional.avg_pool2d(h2, 2), e)
         if self.middle is not None:
-            pooled = F.adaptive_avg_pool2d(h3, 2).flatten(1)
+            pooled = functional.adaptive_avg_pool2d(h3, 2).flatten(1)
             scale, shift = self.middle(torch.cat([pooled, e], 1))[:, :, None, None].chunk(2, 1)
             h3 = h3 * (1 + scale) + shift
         h = self.bottom(h3, e)
-        h = self.up2(torch.cat([F.interpolate(h, scale_factor=2), h2], 1), e)
-        h = self.up1(torch.cat([F.interpolate(h, scale_factor=2), h1], 1), e)
+        h = self.up2(torch.cat([functional.interpolate(h, scale_factor=2), h2], 1), e)
+        h = self.up1(torch.cat([functional.interpolate(h, scale_factor=2), h1], 1), e)
         out: torch.Tensor = self.head(h)
         return out

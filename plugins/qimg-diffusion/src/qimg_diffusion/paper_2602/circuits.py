@@ -8,15 +8,19 @@ The released code names the block's weights in the order c, a, b; here it is a, 
 
 from __future__ import annotations
 
-from attrs import evolve
+from typing import TYPE_CHECKING
 
+from attrs import evolve
 from qimg_circuits.ansatzes.cluster_mixing import ClusterMixing
 from qimg_circuits.ansatzes.hadamard_test import hadamard_test
 from qimg_circuits.ansatzes.two_qubit import canonical_block
 from qimg_circuits.encoders.amplitude import AmplitudeEncoder
+
 from qimg_core.circuit.compose import repeat, tile
 from qimg_core.circuit.gates import GateName
-from qimg_core.circuit.ir import Circuit
+
+if TYPE_CHECKING:
+    from qimg_core.circuit.ir import Circuit
 
 
 def ring_pairs(n: int) -> tuple[tuple[int, int], ...]:

@@ -43,7 +43,7 @@ class PaperConfig:
         forward: "code": complex Gaussian DDPM on the amplitudes, target the posterior mean. "paper": the
             depolarising channel rho_t = a_t rho_0 + (1 - a_t) I/d (eq. 9-10), target rho_{t-1}. The paper
             wants a_T -> 0 and states no schedule; the released one has a_T = 0.91, so set for example
-            ``beta_first=0.1, beta_last=0.9`` with it (a_T = 0.0009).
+            ``beta_first=0.1, beta_last=0.9`` with it (a_T = 0.0007).
         loss: "infidelity" (published), "mse" or "trace-distance".
         middle: what block two hands to block three. "released": the code adds both halves of the ancilla
             after its last Hadamard, (psi + U psi)/2 + (psi - U psi)/2 = psi, so U2 reaches the output
