@@ -90,7 +90,7 @@ def weights_path(session: Session, generator: str, weights: str | Path) -> Path:
 
 
 def initial_noise(session: Session, n: int, shape: tuple[int, ...], *, seed: int, start: int = 0) -> Any:
-    """Standard normal noise, float32 (n, *shape); row i depends on ``seed`` and ``start + i`` alone."""
+    """Standard normal noise, float32 ``(n, *shape)``; row i depends on ``seed`` and ``start + i`` alone."""
     import numpy as np
 
     context = {"run": session.run, "seed": seed, "start": start, "n": n, "shape": shape}
@@ -210,7 +210,7 @@ def _npy(array: Any) -> bytes:
 
 
 def check_noise(noise: Any, n: int, shape: tuple[int, ...]) -> Any:
-    """Noise that a caller supplied, as float32 (n, *shape).
+    """Noise that a caller supplied, as float32 ``(n, *shape)``.
 
     Raises:
         DataError: the wrong shape, NaN or infinite values.

@@ -197,11 +197,14 @@ class Registry:
 
     def version_of(self, kind: str, name: str) -> str:
         """``distribution version`` of the plugin that supplies a component, for the record."""
-        from importlib.metadata import packages_distributions, version
-
-        package = self.spec(kind, name).target.partition(":")[0].partition(".")[0]
-        names = packages_distributions().get(package, [])
-        return " ".join(f"{n} {version(n)}" for n in sorted(set(names))) or f"{package} (not installed)"
+        spec = self.spec(kind, name)
+        hook = KINDS[kind][0]
+        for impl in getattr(self.hooks.hook, hook).get_hookimpls():
+            if any(s == spec for s in impl.function()):
+                found = next((s for s in self.status if s.name == impl.plugin_name), None)
+                if found is not None:
+                    return f"{found.distribution} {found.version}"
+        return f"{spec.target.partition(':')[0]} (registered by hand)"
 
 
 def check_requirements(spec: ComponentSpec) -> None:

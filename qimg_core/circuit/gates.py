@@ -67,7 +67,7 @@ TWO_WIRE = frozenset({G.CX, G.CZ, G.SWAP, G.CRX, G.CRY, G.CRZ, G.RXX, G.RYY, G.R
 ROTATIONS = frozenset({G.RX, G.RY, G.RZ, G.P, G.RXX, G.RYY, G.RZZ})
 """Gates of two eigenvalues one apart (up to a phase), where the two-term shift rule is exact."""
 CONTROLLED_ROTATIONS = frozenset({G.CRX, G.CRY, G.CRZ})
-"""Gates of three frequencies, where the four-term shift rule is exact (Wierichs et al. 2022, arXiv:2107.12390)."""
+"""Gates of three frequencies, where the four-term shift rule is exact (Wierichs et al. 2022, arXiv 2107.12390)."""
 PARAMETRIC = ROTATIONS | CONTROLLED_ROTATIONS
 NON_UNITARY = frozenset({G.MEASURE, G.RESET})
 UNITARY = frozenset(G) - NON_UNITARY - {G.PREPARE}

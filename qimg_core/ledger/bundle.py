@@ -111,7 +111,7 @@ def check(path: str | os.PathLike[str], *, vkeys: bytes | None = None) -> Verifi
     try:
         report = standalone.verify(os.fspath(path), vkeys)
     except standalone.NotABundle as error:
-        raise ConfigurationError(str(error), hint="make one with: qimg ledger export") from error
+        raise ConfigurationError(str(error), hint="make one with: qimg export") from error
     except OSError as error:
         raise storage_error(error, "read", path) from error
     return Verification(
@@ -142,7 +142,7 @@ def _fill(ledger: Ledger, folder: Path, runs: list[str] | None) -> None:
             seen.add(entry.run)
     missing = [run for run in runs or () if run not in seen]
     if missing:
-        raise ConfigurationError(f"no entries of the run {missing[0]!r}", hint="list the runs with: qimg ledger list")
+        raise ConfigurationError(f"no entries of the run {missing[0]!r}", hint="list the runs with: qimg ledger log")
     for file in (entries, leaves):
         listed[file.name] = file.facts()
 

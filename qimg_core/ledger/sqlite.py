@@ -94,7 +94,7 @@ class SQLiteLedger(StoredLedger):
             check_origin(origin)
         exists = (folder / DATABASE).exists()
         if not exists and (read_only or not create):
-            raise ConfigurationError(f"no ledger in {folder}", hint="a run makes one: qimg generate --runs FOLDER")
+            raise ConfigurationError(f"no ledger in {folder}", hint="a run makes one: qimg generate --ledger FOLDER")
         if folder.exists() and not folder.is_dir():
             raise StorageError(f"{folder} is a file, not a folder", hint="name a folder for the ledger")
         if read_only:

@@ -84,7 +84,7 @@ class FlowGenerator(Generator):
             WeightsError: ``start`` is no training state of this model.
             TrainingDiverged: the loss is no longer finite.
         """
-        self.check_source(images)
+        self.check_images(images)
         if steps < 1:
             raise ConfigurationError(f"training takes 1 step or more, got {steps}")
         if start is None:
@@ -144,7 +144,7 @@ class FlowGenerator(Generator):
         """See `Generator.training_state`."""
         return self.optimiser.state()
 
-    def check_source(self, images: ImageSource) -> None:
+    def check_images(self, images: ImageSource) -> None:
         """Refuse what cannot be learned.
 
         Raises:

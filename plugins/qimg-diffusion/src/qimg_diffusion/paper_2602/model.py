@@ -113,8 +113,8 @@ class PaperUNet(Generator):
             self._resume(start)
         return self._steps(states, labels, steps)
 
-    def _learned(self, images: ImageSource) -> tuple[torch.Tensor, torch.Tensor]:
-        """Amplitudes (n, 256) and labels (n,) of the images that are learned, drawn once by seed."""
+    def check_images(self, images: ImageSource) -> None:
+        """See `Generator.check_images`."""
         c = self.config
         if images.labels is None:
             raise DataError(f"{self.name} learns labelled images, {images.name} has no labels")
@@ -122,6 +122,11 @@ class PaperUNet(Generator):
             raise DataError(f"{images.name} has {images.n_classes} classes, the model {c.classes}")
         if images.n < c.batch:
             raise DataError(f"{images.name} has {images.n} images, fewer than the {c.batch} of a batch")
+
+    def _learned(self, images: ImageSource) -> tuple[torch.Tensor, torch.Tensor]:
+        """Amplitudes (n, 256) and labels (n,) of the images that are learned, drawn once by seed."""
+        self.check_images(images)
+        c = self.config
         chosen = self._rng("subset").permutation(images.n)[: c.images or images.n]
         parts = [
             to_states(images.images(part), c.preprocessing) for part in np.array_split(chosen, len(chosen) // 4096 + 1)

@@ -125,6 +125,6 @@ def _warning(value: float, reference: float, n_wires: int) -> str:
     if n_wires < 3:
         return ""  # so few wires leave no room between the two
     return (
-        "barren plateau: the gradients are those of a random unitary, so their variance halves with every further "
-        "wire; use fewer layers, a local observable, or weights that begin near 0"
+        "perhaps a barren plateau: the gradients are as small as a random unitary's, whose variance halves with every "
+        "further wire; measure it with more wires, or use fewer layers or weights that begin near 0"
     )
