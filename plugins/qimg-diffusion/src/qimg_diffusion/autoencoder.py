@@ -67,13 +67,17 @@ class Autoencoder(Compressor):
         width: channels of the first convolution; the second has twice as many.
         kl: weight of the prior term. Below 1 keeps images sharp; the flow learns what it leaves of
             the vectors' distribution.
+        contrast: factor of the decoder's logits when it draws. A mean over what a short vector leaves
+            open is blurred; above 1 takes some of that back. Training does not use it.
     """
 
-    def __init__(self, *, size: int, channels: int, d: int, width: int = 16, kl: float = 0.3) -> None:
+    def __init__(
+        self, *, size: int, channels: int, d: int, width: int = 16, kl: float = 0.1, contrast: float = 1.0
+    ) -> None:
         super().__init__(d)
         if size % 4:
             raise ConfigurationError(f"the autoencoder takes a size that is a multiple of 4, got {size}")
-        self.kl, w, side = kl, width, size // 4
+        self.kl, self.contrast, w, side = kl, contrast, width, size // 4
         self.encoder = nn.Sequential(
             nn.Conv2d(channels, w, 4, 2, 1), nn.SiLU(), nn.Conv2d(w, 2 * w, 4, 2, 1), nn.SiLU(), nn.Flatten(),
             nn.Linear(2 * w * side**2, 8 * w), nn.SiLU(), nn.Linear(8 * w, 2 * d),
@@ -91,7 +95,7 @@ class Autoencoder(Compressor):
 
     def pixels(self, raw: torch.Tensor) -> torch.Tensor:
         """(n, d) -> (n, c, h, w)."""
-        out: torch.Tensor = torch.sigmoid(self.decoder(raw))
+        out: torch.Tensor = torch.sigmoid(self.contrast * self.decoder(raw))
         return out
 
     def loss(self, pixels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -214,7 +214,8 @@ class FlowGenerator(Generator):
     def invert(self, images: Images) -> Array:
         """Images back to their initial noise (n, *noise_shape): the sampler's ODE run backwards.
 
-        Near and not exact: pixels were clipped and may have been rounded to 8 bits.
+        An estimate that correlates with the noise and does not equal it: the sampler's last steps
+        forget most of what led to a pixel, pixels were clipped and may have been rounded to 8 bits.
 
         Raises:
             DataError: images of another shape, or without labels.

@@ -118,12 +118,13 @@ def solve(
 
 
 def unsolve(
-    velocity: Velocity, x: torch.Tensor, labels: torch.Tensor, *, steps: int, method: str = "euler", sweeps: int = 4
+    velocity: Velocity, x: torch.Tensor, labels: torch.Tensor, *, steps: int, method: str = "euler", sweeps: int = 1
 ) -> torch.Tensor:
     """Carry data back to noise: the inverse of `solve` with the same arguments.
 
-    Every step y = x + h f(x) is undone by the fixed point x = y - h f(x), ``sweeps`` times, which
-    converges where h times the field's slope is below 1; more steps or sweeps make it closer.
+    Every step y = x + h f(x) is undone by x = y - h f(x), begun at x = y and repeated ``sweeps`` times.
+    Repeating converges to the exact inverse where h times the field's slope is below 1. A field trained on
+    images is steeper than that near t = 1, where its steps forget most of x: there one sweep is best.
     """
     _check(steps, method)
     for k in reversed(range(steps)):

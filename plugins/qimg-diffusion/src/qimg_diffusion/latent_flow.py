@@ -1,6 +1,6 @@
 """`quantum-latent-flow`: a circuit is the velocity field of a flow in a small latent space (imports qimg_core, torch).
 
-A compressor takes images to 12 numbers. From those, the class and the time, a linear map makes the
+A compressor takes images to 16 numbers. From those, the class and the time, a linear map makes the
 angles of a re-uploading circuit; its trained two-wire observables, through a linear map, are the
 velocity. Some 3,400 trained numbers turn noise into latents of digits; the decoder alone cannot.
 """
@@ -52,6 +52,8 @@ class LatentFlowConfig:
         compressor_share: share of the training steps that train the autoencoder.
         compressor_batch: images a step of it.
         compressor_rate: its largest learning rate.
+        compressor_prior: weight of the prior term in its loss.
+        compressor_contrast: factor of its decoder's logits when images are drawn.
         latent: length of the vectors.
         embedding: length of the class embedding.
         wires: of the circuit, 2 to 10.
@@ -74,11 +76,13 @@ class LatentFlowConfig:
     channels: int = 1
     classes: int = 10
     compressor: str = "vae"
-    compressor_width: int = 16
-    compressor_share: float = 0.7
+    compressor_width: int = 20
+    compressor_share: float = 0.35
     compressor_batch: int = 128
     compressor_rate: float = 2e-3
-    latent: int = 12
+    compressor_prior: float = 0.1
+    compressor_contrast: float = 1.5
+    latent: int = 16
     embedding: int = 8
     wires: int = 8
     layers: int = 5
@@ -141,7 +145,14 @@ class LatentFlow(FlowGenerator):
             self.compressor: Compressor = (
                 Principal(size=c.size, channels=c.channels, d=c.latent)
                 if c.compressor == "pca"
-                else Autoencoder(size=c.size, channels=c.channels, d=c.latent, width=c.compressor_width)
+                else Autoencoder(
+                    size=c.size,
+                    channels=c.channels,
+                    d=c.latent,
+                    width=c.compressor_width,
+                    kl=c.compressor_prior,
+                    contrast=c.compressor_contrast,
+                )
             )
         self.compressing: Optimiser | None = None  # principal components are computed, not trained
         if isinstance(self.compressor, Autoencoder):
