@@ -38,17 +38,17 @@ def no_network() -> Iterator[None]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A page is one namespace: its examples run in one process, in their order (with ``-n``)."""
-    from xdist.scheduler import LoadFileScheduling
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
     return LoadFileScheduling(config, log)
 
 
 def _shipped(generator: str, weights: str = "mnist") -> bool:
     """Whether trained weights lie beside the generator."""
-    from qimg_core import Registry, Session
     from qimg_core.generation import weights_path
+    from qimg_core.session import Session
 
-    with Session(None, registry=Registry()) as session:
+    with Session(None) as session:
         return weights_path(session, generator, weights).exists()
 
 

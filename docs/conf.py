@@ -11,20 +11,21 @@ release = version = qimg_core.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "qimg"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["qimg.css"]
 exclude_patterns = ["_build", "recipes"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-autodoc_typehints = "none"  # the signatures carry them; numpy and torch types have no inventory here
+autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+# types from elsewhere, whose inventories would need the network, and our own names for array types and the like
 nitpick_ignore_regex = [
-    (
-        r"py:(class|obj|exc|data)",
-        r"(abc|ABC|enum|attrs|click|np|npt|numpy|torch|nn|httpx|collections|typing|pathlib|decimal)(\..*)?",
-    ),
-    (r"py:.*", r"(bytes|str|int|float|bool|dict|list|tuple|frozenset|Any|Self|optional|callable)"),
+    ("py:class", r"(abc|collections\.abc|decimal|dt|enum|httpx|np|npt|os|pathlib|sqlite3|torch)\..+"),
+    ("py:class", r"Decimal|Path|Ed25519PrivateKey|MLDSA44PrivateKey"),
+    ("py:class", r"Activity|JSON|Measurement|Open|Pauli|Progress|Role|Row|Split|Step|Write"),
+    ("py:class", r"Array|Bytes|FloatArray|Floats|Labels|Pixels"),
 ]
 default_role = "code"

@@ -56,13 +56,15 @@ def make_generator(
         config = cls.config_type()
     if changes:
         config = config_from_json(cls.config_type, {**config_to_json(config), **changes})
-    if loaded is not None and config_to_json(config) != loaded.facts["config"]:
-        was, now = loaded.facts["config"], config_to_json(config)
-        differs = ", ".join(f"{k}: {was.get(k)!r} -> {now[k]!r}" for k in now if now[k] != was.get(k))
-        raise WeightsError(
-            f"the weights were trained with another configuration ({differs})",
-            hint="train weights for it: qimg train --generator " + name,
-        )
+    if loaded is not None:
+        was = config_to_json(config_from_json(cls.config_type, loaded.facts["config"]))
+        now = config_to_json(config)
+        differs = [f"{k}: {was[k]!r} -> {now[k]!r}" for k in now if now[k] != was[k] and k not in cls.sampling_settings]
+        if differs:
+            raise WeightsError(
+                f"the weights were trained with another configuration ({', '.join(differs)})",
+                hint="train weights for it: qimg train --generator " + name,
+            )
     model: Generator = cls(session, config)
     if loaded is not None:
         model.load(loaded.arrays)

@@ -95,6 +95,8 @@ class Generator(ABC):
     config_type: ClassVar[type[Any]]
     weights_format: ClassVar[str]
     """Name and version of the saved form, e.g. ``hybrid-unet/1``; another format is refused."""
+    sampling_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings that only sampling reads; they may differ from those the weights were trained with."""
 
     def __init__(self, session: Session, config: Any) -> None:
         self.session = session

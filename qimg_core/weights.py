@@ -16,7 +16,7 @@ from attrs import frozen
 from qimg_core.errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SCHEMA = "qimg.weights/1"
 
@@ -87,6 +87,30 @@ def load_weights(path: str | Path, *, format: str | None = None) -> Weights:  # 
         facts=json.loads(metadata["facts"]),
         digest="sha256:" + hashlib.sha256(data).hexdigest(),
     )
+
+
+def retune(path: str | Path, out: str | Path, settings: Mapping[str, Any], allowed: Iterable[str]) -> str:
+    """Write the same weights with other sampling settings; returns the new file's digest.
+
+    What was trained stays byte for byte the same; the facts name the file they come from.
+
+    Args:
+        path: a weights file.
+        out: where to.
+        settings: of its configuration, as `qimg_core.config.config_to_json` writes them.
+        allowed: the generator's ``sampling_settings``.
+
+    Raises:
+        WeightsError: the file cannot be read, or a setting decides what was trained.
+    """
+    old = load_weights(path)
+    if wrong := sorted(set(settings) - set(allowed)):
+        raise WeightsError(
+            f"{wrong[0]!r} is not a sampling setting; these are: {', '.join(sorted(allowed)) or 'none'}",
+            hint="train weights for it with qimg train",
+        )
+    facts = {**old.facts, "config": {**old.facts["config"], **settings}, "retuned_from": old.digest}
+    return save_weights(out, old.arrays, format=old.format, facts=facts)
 
 
 def check_state(state: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]], model: str) -> None:

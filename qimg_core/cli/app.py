@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": ("demo:demo", "Make 64 digits with the hybrid model, and verify their record."),
     "generate": ("generate:generate", "Make images and their record."),
     "train": ("train:train", "Train a generator; it can be stopped and resumed."),
+    "retune": ("retune:retune", "Write trained weights with other sampling settings."),
     "inspect": ("inspect:inspect", "Show what made a picture, weights or a run, and prove it."),
     "verify": ("verify:verify", "Check a ledger or an exported bundle, every entry of it."),
     "replay": ("replay:replay", "Make a recorded run again and compare."),

@@ -225,3 +225,23 @@ def test_unsaved_models_cannot_be_replayed(registry, tmp_path):
     with SQLiteLedger.open(tmp_path / "runs") as ledger:
         with pytest.raises(LedgerError, match="no weights"):
             replay_images(ledger, run=session.run, registry=registry)
+
+
+def test_sampling_settings_may_differ_from_the_trained_ones(registry, source, tmp_path, monkeypatch):
+    from qimg_core.testing.toy import ToyGenerator
+    from qimg_core.weights import retune
+
+    done = trained(registry, source, tmp_path)
+    monkeypatch.setattr(ToyGenerator, "sampling_settings", frozenset({"spread"}))
+    new = tmp_path / "calm.safetensors"
+    with pytest.raises(WeightsError, match="not a sampling setting"):
+        retune(done.weights, new, {"rate": "0.1"}, ToyGenerator.sampling_settings)
+    retune(done.weights, new, {"spread": "0.0"}, ToyGenerator.sampling_settings)
+    session = open_session(registry)
+    calm = session.generator("toy", weights=new)
+    assert calm.config.spread == 0
+    assert calm.saved.facts["retuned_from"] == done.digest
+    same = session.generator("toy", weights=done.weights, spread=0.0)
+    assert calm.sample(3, seed=1).digest == same.sample(3, seed=1).digest
+    np.testing.assert_array_equal(calm.weights, session.generator("toy", weights=done.weights).weights)
+    session.close()

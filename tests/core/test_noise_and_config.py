@@ -43,7 +43,7 @@ def test_dephasing_and_damping_closed_forms():
         lambda: amplitude_damping(2),
         lambda: Channel(pauli=(0.5, 0.1, 0.1, 0.1)),
         lambda: Channel(kraus=(((1, 0), (0, 0.5)),)),
-        lambda: Channel(),
+        Channel,
         lambda: NoiseModel(readout=(0.1, 1.2)),
         lambda: parse_noise("depolarising=0.1"),
         lambda: parse_noise("depolarizing=much"),

@@ -45,6 +45,7 @@ class FlowGenerator(Generator):
     """
 
     trace: Trace | None = None
+    sampling_settings = frozenset({"sample_steps", "method", "guidance", "sample_batch"})
 
     def __init__(self, session: Session, config: Any) -> None:
         super().__init__(session, config)

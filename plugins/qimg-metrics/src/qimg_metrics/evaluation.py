@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
+
+from qimg_core.errors import DataError
 from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, generator, number
 from qimg_metrics.image.arrays import checked_images, checked_labels
 from qimg_metrics.image.classes import class_accuracies, class_accuracy, class_entropy, class_jsd
@@ -19,13 +21,12 @@ from qimg_metrics.image.memorisation import nearest_training, ratio_of_distances
 from qimg_metrics.image.prdc import prdc
 from qimg_metrics.image.reference import Reference, check_n, prepare_reference
 
-from qimg_core.errors import DataError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+
     from qimg_metrics.features import FeatureNetwork
 
 FORMAT = "qimg-evaluation/1"

@@ -19,11 +19,11 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from qimg_metrics.image.arrays import checked_images, checked_labels
 from torch import Tensor, nn
 from torch.nn import functional
 
 from qimg_core.errors import DataError, UnknownName, WeightsError
+from qimg_metrics.image.arrays import checked_images, checked_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -143,7 +143,7 @@ class FeatureNetwork:
         features, logits = [], []
         with torch.inference_mode():
             for start in range(0, len(array), _BATCH):
-                part = np.ascontiguousarray(array[start : start + _BATCH].transpose(0, 3, 1, 2), dtype=np.float32)
+                part = np.array(array[start : start + _BATCH].transpose(0, 3, 1, 2), dtype=np.float32, order="C")
                 x = torch.from_numpy(part)
                 for i, (_, stride) in enumerate(_CONVOLUTIONS):
                     x = functional.relu(

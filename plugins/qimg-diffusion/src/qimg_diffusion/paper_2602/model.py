@@ -131,7 +131,7 @@ class PaperUNet(Generator):
         parts = [
             to_states(images.images(part), c.preprocessing) for part in np.array_split(chosen, len(chosen) // 4096 + 1)
         ]
-        return torch.cat(parts), torch.from_numpy(np.array(images.labels[chosen], dtype=np.int64))
+        return torch.cat(parts), torch.from_numpy(np.asarray(images.labels)[chosen].astype(np.int64))
 
     def _steps(self, states: torch.Tensor, labels: torch.Tensor, steps: int) -> Iterator[TrainStep]:
         c = self.config

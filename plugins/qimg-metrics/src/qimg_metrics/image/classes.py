@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from qimg_core.errors import DataError
 from qimg_metrics.bootstrap import (
     LEVEL,
     RESAMPLES,
@@ -18,8 +20,6 @@ from qimg_metrics.bootstrap import (
     wilson,
 )
 from qimg_metrics.image.arrays import checked_labels
-
-from qimg_core.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

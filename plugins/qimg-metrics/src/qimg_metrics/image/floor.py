@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qimg_metrics.bootstrap import LEVEL, Estimate, centred_interval, generator
-from qimg_metrics.image.arrays import checked_labels, checked_pair
-from qimg_metrics.image.frechet import distance_to, fixed_moments
 from scipy import stats
 
 from qimg_core.errors import DataError
+from qimg_metrics.bootstrap import LEVEL, Estimate, centred_interval, generator
+from qimg_metrics.image.arrays import checked_labels, checked_pair
+from qimg_metrics.image.frechet import distance_to, fixed_moments
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

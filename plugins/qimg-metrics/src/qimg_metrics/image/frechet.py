@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, centred_interval, generator, resample_counts
-from qimg_metrics.image.arrays import checked_labels, checked_pair
 
 from qimg_core.errors import DataError
+from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, centred_interval, generator, resample_counts
+from qimg_metrics.image.arrays import checked_labels, checked_pair
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

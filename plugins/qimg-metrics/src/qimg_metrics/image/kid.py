@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qimg_metrics.bootstrap import LEVEL, Estimate, centred_interval, generator
-from qimg_metrics.image.arrays import CHUNK, checked_pair
 
 from qimg_core.errors import ConfigurationError
+from qimg_metrics.bootstrap import LEVEL, Estimate, centred_interval, generator
+from qimg_metrics.image.arrays import CHUNK, checked_pair
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

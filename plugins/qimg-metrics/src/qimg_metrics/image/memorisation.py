@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, generator, percentile_interval, wilson
-from qimg_metrics.image.arrays import checked_images
 
 from qimg_core.errors import DataError
+from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, generator, percentile_interval, wilson
+from qimg_metrics.image.arrays import checked_images
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

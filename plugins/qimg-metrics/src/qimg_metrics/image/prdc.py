@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
-from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, centred_interval, generator, resample_counts
-from qimg_metrics.image.arrays import CHUNK, checked_pair
 from scipy.spatial.distance import cdist
 
 from qimg_core.errors import DataError
+from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, centred_interval, generator, resample_counts
+from qimg_metrics.image.arrays import CHUNK, checked_pair
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

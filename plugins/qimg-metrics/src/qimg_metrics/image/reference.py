@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
+
+from qimg_core.errors import DataError
 from qimg_metrics.bootstrap import generator
 from qimg_metrics.image.arrays import checked_images, checked_labels
 from qimg_metrics.image.floor import floor_draws, floor_draws_of_classes
 from qimg_metrics.image.frechet import SMALLEST
 from qimg_metrics.image.memorisation import nearest_training
 
-from qimg_core.errors import DataError
-
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
     from qimg_metrics.features import FeatureNetwork
 
 FLOOR_DRAWS = 10

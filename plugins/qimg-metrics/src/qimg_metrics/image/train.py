@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import safetensors
 import torch
-from qimg_metrics.bootstrap import clopper_pearson
-from qimg_metrics.features import FeatureNetwork, train_feature_network
 
 from qimg_core.errors import DataError
+from qimg_metrics.bootstrap import clopper_pearson
+from qimg_metrics.features import FeatureNetwork, train_feature_network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
