@@ -95,7 +95,7 @@ def test_inverse_undoes_with_its_phase(seed):
 
 
 def test_equal_constants_have_one_form():
-    for angle in (Angle(offset=0.5) * 2.0, Angle(None, 7.0, 1.0), -(-Angle(offset=1.0))):
+    for angle in (Angle(offset=0.5) * 2.0, Angle(None, 7.0, 1.0), Angle(offset=1.0) * -1.0 * -1.0):
         assert angle == Angle(offset=1.0)
     assert repr(Angle(offset=-0.0).offset) == "0.0"
 
