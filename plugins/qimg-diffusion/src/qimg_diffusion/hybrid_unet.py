@@ -68,7 +68,7 @@ class HybridUNetConfig:
     times: str = "logit-normal"
     sample_steps: int = 25
     method: str = "euler"
-    guidance: float = 1.5
+    guidance: float = 1.35
     sample_batch: int = 256
 
     def __attrs_post_init__(self) -> None:

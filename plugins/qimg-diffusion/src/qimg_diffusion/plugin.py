@@ -18,7 +18,7 @@ def qimg_generators() -> list[GeneratorSpec]:
         GeneratorSpec(
             name="quantum-latent-flow",
             target="qimg_diffusion.latent_flow:LatentFlow",
-            summary="a circuit of some 3,400 numbers is the velocity field of a flow in 12 latent dimensions",
+            summary="a circuit of some 3,800 numbers is the velocity field of a flow in 16 latent dimensions",
             weights={"mnist": "qimg_diffusion:weights/quantum-latent-flow-mnist.safetensors"},
         ),
         GeneratorSpec(
