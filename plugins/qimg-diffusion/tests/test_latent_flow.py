@@ -46,10 +46,10 @@ def test_twin_has_as_many_parameters_within_two_percent(config):
 
 
 def test_default_counts_by_hand():
-    # embedding 11 x 8; 29 numbers -> 5 x 16 angles; gates 5 x 8 x 3; 28 pairs x 4^2; 28 -> 12
+    # embedding 11 x 8; 33 numbers -> 5 x 16 angles; gates 5 x 8 x 3; 28 pairs x 4^2; 28 -> 16
     p = model(LatentFlowConfig()).parameters
     assert (p.circuit, p.observable) == (120, 448)
-    assert p.total == 88 + 30 * 80 + 120 + 448 + 29 * 12
+    assert p.total == 88 + 34 * 80 + 120 + 448 + 29 * 16
 
 
 def test_principal_components_equal_scikit_learns():

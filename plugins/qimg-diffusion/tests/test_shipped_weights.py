@@ -1,0 +1,52 @@
+"""The weights that ship: they load, and the signed record of their training leads to them."""
+
+import base64
+import json
+from importlib.resources import files
+
+import pytest
+
+from qimg_core import Registry, Session
+from qimg_core.ledger.merkle import leaf_hash, verify_inclusion
+from qimg_core.ledger.note import Checkpoint, VerifierKey, open_note
+from qimg_core.weights import load_weights
+
+SHIPPED = ["hybrid-unet", "quantum-latent-flow"]
+
+
+def path(name, suffix):
+    return files("qimg_diffusion") / "weights" / f"{name}-mnist.{suffix}"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_load_and_are_small(name):
+    file = path(name, "safetensors")
+    assert file.stat().st_size <= 3 * 2**20
+    session = Session(None, seed=1, registry=Registry())
+    model = session.generator(name, weights="mnist")
+    assert model.arm == "quantum"
+    assert model.saved.facts["data"]["n"] == 60_000
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_training_record_is_signed_and_names_these_weights(name):
+    record = json.loads(path(name, "json").read_text())
+    keys = tuple(VerifierKey.parse(k) for k in record["keys"])
+    note = record["checkpoint"].encode()
+    opened = open_note(note, keys)
+    assert opened.verified == ("Ed25519", "ML-DSA-44")
+    head = Checkpoint.parse(note.partition(b"\n\n")[0] + b"\n")
+    bodies = {}
+    for entry in record["entries"]:
+        body = entry["body"].encode()
+        proof = tuple(base64.b64decode(h) for h in entry["proof"])
+        assert verify_inclusion(entry["index"], head.size, leaf_hash(body), proof, head.root)
+        assert not verify_inclusion(entry["index"], head.size, leaf_hash(body + b" "), proof, head.root)
+        document = json.loads(body)
+        bodies[document["kind"]] = document
+    saved = bodies["weights.saved"]["facts"]
+    weights = load_weights(str(path(name, "safetensors")))
+    assert saved["digest"] == weights.facts.get("retuned_from", weights.digest)
+    assert saved["data"]["digest"] == weights.facts["data"]["digest"]
+    assert bodies["training.started"]["run"] == weights.facts["run"]
+    assert bodies["run.finished"]["facts"]["status"] == "ok"
