@@ -8,24 +8,88 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qimg_core.ansatz import Ansatz
-    from qimg_core.backend import Backend, LocalBackend
-    from qimg_core.budget import Budget
-    from qimg_core.capabilities import Capabilities, DeviceKind, GradientMethod, MeasurementKind
-    from qimg_core.circuit import Angle, Circuit, CircuitBuilder, Gate, GateName, Parameter, PauliString, pauli
-    from qimg_core.datasets import open_images
-    from qimg_core.encoder import Encoder
-    from qimg_core.errors import QimgError
-    from qimg_core.execution import Cost, ExecutionRecord, ExecutionRequest, Plan, Result
-    from qimg_core.generator import Arm, Generator
-    from qimg_core.hooks import hookimpl
-    from qimg_core.images import Images
-    from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
-    from qimg_core.noise import NoiseModel
-    from qimg_core.observable import Observable
-    from qimg_core.pipeline import Pipeline
-    from qimg_core.plugins import Registry
-    from qimg_core.session import Session
+    from qimg_core.ansatz import Ansatz as Ansatz
+    from qimg_core.backend import Backend as Backend
+    from qimg_core.backend import LocalBackend as LocalBackend
+    from qimg_core.budget import Budget as Budget
+    from qimg_core.capabilities import (
+        Capabilities as Capabilities,
+    )
+    from qimg_core.capabilities import (
+        DeviceKind as DeviceKind,
+    )
+    from qimg_core.capabilities import (
+        GradientMethod as GradientMethod,
+    )
+    from qimg_core.capabilities import (
+        MeasurementKind as MeasurementKind,
+    )
+    from qimg_core.circuit import (
+        Angle as Angle,
+    )
+    from qimg_core.circuit import (
+        Circuit as Circuit,
+    )
+    from qimg_core.circuit import (
+        CircuitBuilder as CircuitBuilder,
+    )
+    from qimg_core.circuit import (
+        Gate as Gate,
+    )
+    from qimg_core.circuit import (
+        GateName as GateName,
+    )
+    from qimg_core.circuit import (
+        Parameter as Parameter,
+    )
+    from qimg_core.circuit import (
+        PauliString as PauliString,
+    )
+    from qimg_core.circuit import (
+        pauli as pauli,
+    )
+    from qimg_core.datasets import open_images as open_images
+    from qimg_core.encoder import Encoder as Encoder
+    from qimg_core.errors import QimgError as QimgError
+    from qimg_core.execution import (
+        Cost as Cost,
+    )
+    from qimg_core.execution import (
+        ExecutionRecord as ExecutionRecord,
+    )
+    from qimg_core.execution import (
+        ExecutionRequest as ExecutionRequest,
+    )
+    from qimg_core.execution import (
+        Plan as Plan,
+    )
+    from qimg_core.execution import (
+        Result as Result,
+    )
+    from qimg_core.generator import Arm as Arm
+    from qimg_core.generator import Generator as Generator
+    from qimg_core.hooks import hookimpl as hookimpl
+    from qimg_core.images import Images as Images
+    from qimg_core.measurement import (
+        Expectation as Expectation,
+    )
+    from qimg_core.measurement import (
+        LocalStates as LocalStates,
+    )
+    from qimg_core.measurement import (
+        Probabilities as Probabilities,
+    )
+    from qimg_core.measurement import (
+        Samples as Samples,
+    )
+    from qimg_core.measurement import (
+        State as State,
+    )
+    from qimg_core.noise import NoiseModel as NoiseModel
+    from qimg_core.observable import Observable as Observable
+    from qimg_core.pipeline import Pipeline as Pipeline
+    from qimg_core.plugins import Registry as Registry
+    from qimg_core.session import Session as Session
 
 __version__ = "0.1.0"
 
