@@ -87,7 +87,20 @@ def test_shots_and_noise_are_in_the_record(tmp_path):
 @pytest.mark.parametrize("name", ["hybrid-unet", "quantum-latent-flow", "hybrid-unet-2602.03405"])
 def test_a_short_training_replays_to_equal_weights(name, tmp_path):
     data = str(Path(os.environ["QIMG_DATA"]) / "mnist")
-    qimg("train", "--generator", name, "--data", data, "--steps", "6", "--seed", "3", "--out", "w.safetensors", cwd=tmp_path)
+    qimg(
+        "train",
+        "--generator",
+        name,
+        "--data",
+        data,
+        "--steps",
+        "6",
+        "--seed",
+        "3",
+        "--out",
+        "w.safetensors",
+        cwd=tmp_path,
+    )
     run = json.loads(qimg("inspect", "w.safetensors", "--json", cwd=tmp_path))
     run = next(v for k, v in _walk(run) if k == "run")
     shown = json.loads(qimg("replay", run, "--data", data, "--json", cwd=tmp_path))
