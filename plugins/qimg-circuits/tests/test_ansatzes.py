@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
+
 from qimg_circuits.ansatzes import (
     RYCZ,
     Alternating,
@@ -18,8 +20,6 @@ from qimg_circuits.ansatzes import (
     hadamard_test,
 )
 from qimg_circuits.encoders import DenseAngleEncoder
-from scipy.linalg import expm
-
 from qimg_core.circuit.gates import GateName
 from qimg_core.errors import ConfigurationError
 

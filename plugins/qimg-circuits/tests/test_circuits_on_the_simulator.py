@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from qimg_circuits.ansatzes import Alternating, ClusterMixing, Convolution, StronglyEntangling
 from qimg_circuits.encoders import AmplitudeEncoder, DenseAngleEncoder, ReuploadEncoder
 from qimg_circuits.observables import AdaptiveNonLocal, combined
-
 from qimg_core.circuit.rewrite import MINIMAL
 from qimg_core.execution import ExecutionRequest
 from qimg_core.lowering import lower

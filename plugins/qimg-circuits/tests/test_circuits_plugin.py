@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from qimg_circuits import plugin
 
+from qimg_circuits import plugin
 from qimg_core.ansatz import Ansatz
 from qimg_core.encoder import Encoder
 from qimg_core.observable import Observable

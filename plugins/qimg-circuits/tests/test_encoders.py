@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from qimg_circuits.ansatzes import HardwareEfficient, StronglyEntangling, TwoQubit
 from qimg_circuits.encoders import (
     AmplitudeEncoder,
@@ -14,7 +15,6 @@ from qimg_circuits.encoders import (
     ReuploadEncoder,
     reuploading,
 )
-
 from qimg_core.ansatz import Ansatz
 from qimg_core.circuit import CircuitBuilder
 from qimg_core.errors import ConfigurationError, DataError

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+
 from qimg_circuits.observables import AdaptiveNonLocal, PauliStrings, ProbabilityReadout, combined
 from qimg_circuits.observables.hermitian import hermitian, parameters_of, pauli_coefficients
-
 from qimg_core.circuit import pauli
 from qimg_core.errors import ConfigurationError, DataError
 

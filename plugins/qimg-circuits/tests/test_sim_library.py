@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qimg_circuits.library import NUMBERS, sim_circuit
 
+from qimg_circuits.library import NUMBERS, sim_circuit
 from qimg_core.circuit.gates import TWO_WIRE
 from qimg_core.errors import UnknownName
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from qimg_diffusion.flow import between, calls, draw_times, flow_loss, guided, solve, unsolve
-from qimg_diffusion.optimise import Optimiser, TrainingDiverged, learning_rate
 
 from qimg_core.errors import ConfigurationError
+from qimg_diffusion.flow import between, calls, draw_times, flow_loss, guided, solve, unsolve
+from qimg_diffusion.optimise import Optimiser, TrainingDiverged, learning_rate
 
 
 def labels(n, value=0):

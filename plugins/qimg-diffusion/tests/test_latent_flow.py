@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from attrs import evolve
-from qimg_diffusion.autoencoder import Autoencoder, Principal
-from qimg_diffusion.latent_flow import LatentFlow, LatentFlowConfig
 from sklearn.decomposition import PCA
 
 from qimg_core.datasets.source import ArraySource
 from qimg_core.errors import ConfigurationError, WeightsError
 from qimg_core.session import Session
+from qimg_diffusion.autoencoder import Autoencoder, Principal
+from qimg_diffusion.latent_flow import LatentFlow, LatentFlowConfig
 
 TINY = LatentFlowConfig(
     size=8, classes=3, compressor_width=4, compressor_batch=8, latent=4, embedding=2, wires=4, layers=3, batch=8,

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from qimg_diffusion.paper_2602 import circuits
-from qimg_diffusion.paper_2602.bottleneck import QuantumBottleneck
-from qimg_diffusion.paper_2602.config import PaperConfig
 
 from qimg_core.execution import ExecutionRequest
 from qimg_core.ledger import MemoryLedger
 from qimg_core.measurement import State
 from qimg_core.session import Session
+from qimg_diffusion.paper_2602 import circuits
+from qimg_diffusion.paper_2602.bottleneck import QuantumBottleneck
+from qimg_diffusion.paper_2602.config import PaperConfig
 
 qml = pytest.importorskip("pennylane")
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from qimg_diffusion.optimise import TrainingDiverged
-from qimg_diffusion.paper_2602.model import PaperConfig, PaperUNet
 
 from qimg_core.config import config_from_json, config_to_json
 from qimg_core.datasets.source import ArraySource
@@ -15,6 +13,8 @@ from qimg_core.errors import ConfigurationError, DataError, UnknownName, Weights
 from qimg_core.generator import Arm
 from qimg_core.ledger import MemoryLedger
 from qimg_core.session import Session
+from qimg_diffusion.optimise import TrainingDiverged
+from qimg_diffusion.paper_2602.model import PaperConfig, PaperUNet
 
 TINY = {"qubits": 2, "reps": 1, "timesteps": 3, "classes": 3, "batch": 4, "images": 12, "sample_batch": 4}
 

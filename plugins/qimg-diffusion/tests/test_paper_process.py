@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+
+from qimg_core.errors import DataError
 from qimg_diffusion.paper_2602.forward import Schedule, channel, depolarising, gaussian
 from qimg_diffusion.paper_2602.losses import infidelity, squared_error, trace_distance
 from qimg_diffusion.paper_2602.states import from_noise, to_pixels, to_states
-
-from qimg_core.errors import DataError
 
 
 def rng(seed=0):

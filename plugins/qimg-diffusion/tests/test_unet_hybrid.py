@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from attrs import evolve
-from qimg_diffusion.hybrid_unet import HybridUNet, HybridUNetConfig
 
 from qimg_core.datasets.source import ArraySource
 from qimg_core.errors import ConfigurationError, DataError, WeightsError
 from qimg_core.generator import Arm
 from qimg_core.session import Session
+from qimg_diffusion.hybrid_unet import HybridUNet, HybridUNetConfig
 
 TINY = HybridUNetConfig(
     size=8, classes=3, width=4, wires=3, layers=2, observables=2, batch=8, rate=0.01, sample_steps=3, sample_batch=4

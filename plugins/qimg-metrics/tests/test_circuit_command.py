@@ -6,8 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from qimg_metrics import plugin
-from qimg_metrics.features import train_feature_network
 
 from qimg_core import Registry, Session
 from qimg_core.cli import main
@@ -15,6 +13,8 @@ from qimg_core.config import config_to_json
 from qimg_core.ledger.opening import open_ledger
 from qimg_core.testing.toy import ToyPlugin
 from qimg_core.weights import save_weights
+from qimg_metrics import plugin
+from qimg_metrics.features import train_feature_network
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from qimg_circuits.library import sim_circuit
+from qimg_core import CircuitBuilder, Session, pauli
+from qimg_core.circuit import Angle, Circuit, Gate, GateName, Parameter
+from qimg_core.errors import ConfigurationError
+from qimg_core.testing.reference import ReferenceBackend
 from qimg_metrics.circuit import (
     expressibility,
     gradient_variance,
@@ -16,12 +22,6 @@ from qimg_metrics.circuit import (
     two_design_variance,
 )
 from qimg_metrics.circuit.expressibility import divergence, log_haar_mass
-from scipy import stats
-
-from qimg_core import CircuitBuilder, Session, pauli
-from qimg_core.circuit import Angle, Circuit, Gate, GateName, Parameter
-from qimg_core.errors import ConfigurationError
-from qimg_core.testing.reference import ReferenceBackend
 
 # Expressibility and Meyer-Wallach of L = 1 to 5 layers on 4 wires, 5,000 pairs, 75 bins, from an engine of its own
 # that agrees with the published L = 1 expressibilities and with PennyLane's purities.

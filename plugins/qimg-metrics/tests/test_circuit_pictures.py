@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from qimg_circuits.library import sim_circuit
-from qimg_metrics.circuit import bloch, pca_states, qsphere
-from qimg_metrics.circuit.pictures import bloch_vectors, principal_components, qsphere_points
 
+from qimg_circuits.library import sim_circuit
 from qimg_core import CircuitBuilder
 from qimg_core.errors import ConfigurationError, DataError
+from qimg_metrics.circuit import bloch, pca_states, qsphere
+from qimg_metrics.circuit.pictures import bloch_vectors, principal_components, qsphere_points
 
 
 def test_a_single_wire_stays_on_the_surface_and_a_bell_pair_at_the_centre():

@@ -11,13 +11,13 @@ import attrs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+from qimg_core.errors import DataError
 from qimg_metrics.evaluation import Evaluation, evaluate, evaluate_against, table
 from qimg_metrics.features import FeatureNetwork, shipped_network, train_feature_network
 from qimg_metrics.image.reference import Reference, prepare_reference
 from qimg_metrics.image.train import read_idx
-from scipy.ndimage import uniform_filter
-
-from qimg_core.errors import DataError
 
 Split = tuple[NDArray[np.float32], NDArray[np.int64]]
 

@@ -9,10 +9,10 @@ import pytest
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from qimg_metrics.features import FeatureNetwork, shipped_network, shipped_record, train_feature_network
 from torch.nn import functional as F
 
 from qimg_core.errors import DataError, UnknownName, WeightsError
+from qimg_metrics.features import FeatureNetwork, shipped_network, shipped_record, train_feature_network
 
 
 def bars(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

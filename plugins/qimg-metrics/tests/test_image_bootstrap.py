@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
+
+from qimg_core.errors import ConfigurationError, DataError
 from qimg_metrics.bootstrap import (
     Estimate,
     bootstrap,
@@ -15,9 +18,6 @@ from qimg_metrics.bootstrap import (
     percentile_interval,
     wilson,
 )
-from scipy import stats
-
-from qimg_core.errors import ConfigurationError, DataError
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (10, 10), (3, 10), (991, 1000), (1, 1), (9950, 10_000)])

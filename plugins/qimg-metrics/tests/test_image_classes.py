@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qimg_metrics.image.classes import class_accuracies, class_accuracy, class_entropy, class_jsd
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import binomtest, entropy
 
 from qimg_core.errors import DataError
+from qimg_metrics.image.classes import class_accuracies, class_accuracy, class_entropy, class_jsd
 
 FOUND = np.array([0, 0, 1, 1, 2, 2, 2, 0])
 ASKED = np.array([0, 0, 1, 2, 2, 2, 2, 1])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qimg_metrics.image.floor import floor_draws, floor_draws_of_classes, frechet_floor, frechet_ratio
-from qimg_metrics.image.frechet import frechet_distance, gaussian_frechet
 from scipy.linalg import sqrtm
 
 from qimg_core.errors import DataError
+from qimg_metrics.image.floor import floor_draws, floor_draws_of_classes, frechet_floor, frechet_ratio
+from qimg_metrics.image.frechet import frechet_distance, gaussian_frechet
 
 
 def test_two_normals_on_a_line() -> None:

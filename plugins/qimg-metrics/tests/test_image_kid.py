@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from qimg_metrics.image.kid import kid, mmd2_unbiased
 
 from qimg_core.errors import ConfigurationError, DataError
+from qimg_metrics.image.kid import kid, mmd2_unbiased
 
 
 def test_equals_the_double_sum_of_the_definition() -> None:

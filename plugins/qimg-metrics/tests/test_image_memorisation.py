@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qimg_metrics.image.memorisation import authenticity, nearest_training, nn_ratio
 from scipy.spatial import cKDTree
 
 from qimg_core.errors import DataError
+from qimg_metrics.image.memorisation import authenticity, nearest_training, nn_ratio
 
 
 def pictures(n: int, seed: int, side: int = 4) -> NDArray[np.float64]:

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from qimg_metrics.image.prdc import Prdc, prdc
 
 from qimg_core.errors import DataError
+from qimg_metrics.image.prdc import Prdc, prdc
 
 
 def values(four: Prdc) -> tuple[float, float, float, float]:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qimg_metrics.features import FeatureNetwork
-from qimg_metrics.image.train import read_idx, train
 
 from qimg_core.errors import DataError
+from qimg_metrics.features import FeatureNetwork
+from qimg_metrics.image.train import read_idx, train
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:

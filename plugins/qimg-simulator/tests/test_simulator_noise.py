@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from qimg_simulator.backend import SimulatorBackend
 
 from qimg_core.circuit import Angle, Circuit, CircuitBuilder, Gate, GateName, Parameter, PauliString, pauli
 from qimg_core.circuit.gates import UNITARY, matrix
@@ -24,6 +23,7 @@ from qimg_core.noise import (
     dephasing,
     depolarizing,
 )
+from qimg_simulator.backend import SimulatorBackend
 
 GATES = sorted(UNITARY)
 PAULI = {"I": np.eye(2, dtype=complex), **{p.upper(): matrix(GateName(p)) for p in "xyz"}}

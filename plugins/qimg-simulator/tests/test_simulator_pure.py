@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from qimg_simulator.backend import SimulatorBackend
 
 from qimg_core.circuit import Angle, Circuit, CircuitBuilder, Gate, GateName, Parameter, PauliString, pauli
 from qimg_core.circuit.gates import UNITARY, matrix
 from qimg_core.errors import CapabilityError, DataError
 from qimg_core.execution import ExecutionRequest
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, State
+from qimg_simulator.backend import SimulatorBackend
 
 GATES = sorted(UNITARY)
 PAULI = {

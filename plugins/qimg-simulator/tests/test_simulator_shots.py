@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from qimg_simulator.backend import SimulatorBackend
 from scipy import stats
 
 from qimg_core.circuit import Circuit, CircuitBuilder, PauliString, pauli
@@ -16,6 +15,7 @@ from qimg_core.errors import CapabilityError
 from qimg_core.execution import ExecutionRequest
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
 from qimg_core.noise import NoiseModel, NoiseRule, depolarizing
+from qimg_simulator.backend import SimulatorBackend
 
 NOISE = NoiseModel((NoiseRule(depolarizing(0.05)),), (0.03, 0.01))
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import evolve
+from torch import nn
+
 from qimg_circuits.ansatzes.strongly_entangling import StronglyEntangling
 from qimg_circuits.encoders.dense_angle import DenseAngleEncoder
 from qimg_circuits.encoders.reupload import ReuploadEncoder
 from qimg_circuits.observables.adaptive import AdaptiveNonLocal
-from torch import nn
-
 from qimg_core.circuit import Circuit
 from qimg_core.circuit.compose import interleave
 from qimg_core.encoder import Encoder

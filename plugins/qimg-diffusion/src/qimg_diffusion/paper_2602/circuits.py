@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attrs import evolve
+
 from qimg_circuits.ansatzes.cluster_mixing import ClusterMixing
 from qimg_circuits.ansatzes.hadamard_test import hadamard_test
 from qimg_circuits.ansatzes.two_qubit import canonical_block
 from qimg_circuits.encoders.amplitude import AmplitudeEncoder
-
 from qimg_core.circuit.compose import repeat, tile
 from qimg_core.circuit.gates import GateName
 
