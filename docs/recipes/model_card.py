@@ -25,13 +25,17 @@ draws the digits, and the layer neither helps nor harms. That is a tie, and is r
 `qimg retune`, after looking at 1.25, 1.3, 1.38 and 1.5 on other sampling seeds of the quantum arm.
 """,
     "quantum-latent-flow": """
-An autoencoder of 668,000 numbers takes images to 16 numbers and back. In that space an eight-wire circuit (dense-angle
+An autoencoder of 664,000 numbers takes images to 16 numbers and back. In that space an eight-wire circuit (dense-angle
 re-uploading, five layers; adaptive non-local observables on all pairs) is the velocity field of a flow from noise to latents: 3,840
 trained numbers. What is known in closed form of any such flow is added without parameters, in every arm alike.
 
-**What the tables show.** The decoder alone cannot do it: the bypass (a linear map in the circuit's place) falls far behind. A classical
-perceptron with the same number of parameters does as well as the circuit or better, at the same number of steps. So the circuit
-does the generating here, and a classical layer of its size could do it too.
+**What the tables show.** With equal parameters and equal steps, the circuit has the smaller Frechet distance and the higher recall in each of the
+three seeds, the classical twin the higher class accuracy in each. A linear map in the circuit's place (bypass) finds the asked digit in
+nine of ten cases, at four times the distance. Three seeds are few, and the budgets are not equal in time: the twin's
+steps cost a tenth of the simulated circuit's. What the twin does with the same time was not measured.
+
+**What is not reached.** We set out for a distance of at most 1.5 times the floor; seed 1 is at 1.67 against the ten draws of
+its card, and near 1.58 against all thirty disjoint draws of 2,000 training images (0.179). Seeds 2 and 3 are farther.
 
 Three training seeds, each with its own autoencoder; the weights that ship are those of seed 1.
 """,
@@ -41,9 +45,11 @@ five of the hundred published epochs, three seeds, by one command:
 
     qimg train --generator hybrid-unet-2602.03405 --data mnist --steps 1265 --seed 1 --arm quantum --out paper.safetensors
 
-**What the tables show.** At this budget the published model is far from the real data in every measure; the classical twin of its layer
-(same number of parameters, same table by time and class) is not worse. The layer is needed, since the class enters nowhere else: the
-bypass draws no particular digit. The feature network is one trained at 16x16 in the same way as that of the other cards.
+**What the tables show.** After five of the hundred epochs the model is far from the real data in every measure and every arm, and seeds differ
+more than arms: with seed 3 both the published layer and its twin hardly draw a digit. The twin (same number of parameters, the same
+tables by time and class) has the smaller distance in each seed. The bypass draws no particular digit, since the class enters nowhere
+else. Nothing here says what a hundred epochs would do. The distances are large partly because the network that measures, trained at 16x16
+as those of the other cards at 28x28, has never seen such speckle.
 """,
 }
 

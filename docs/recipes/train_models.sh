@@ -17,9 +17,9 @@ one() { # generator arm seed steps
 
 for family in "${@:-hybrid latent paper}"; do
   case $family in
-    hybrid) for arm in quantum twin bypass; do one hybrid-unet $arm 1 "${HYBRID_STEPS:-5000}"; done ;;
-    latent) for seed in 1 2 3; do for arm in quantum twin bypass; do one quantum-latent-flow $arm $seed "${LATENT_STEPS:-6000}"; done; done ;;
-    paper) for seed in 1 2 3; do for arm in quantum twin bypass; do one hybrid-unet-2602.03405 $arm $seed "${PAPER_STEPS:-1000}"; done; done ;;
+    hybrid) for arm in quantum twin bypass; do one hybrid-unet $arm 1 "${HYBRID_STEPS:-6000}"; done ;;
+    latent) for seed in 1 2 3; do for arm in quantum twin bypass; do one quantum-latent-flow $arm $seed "${LATENT_STEPS:-18000}"; done; done ;;
+    paper) for seed in 1 2 3; do for arm in quantum twin bypass; do one hybrid-unet-2602.03405 $arm $seed "${PAPER_STEPS:-1265}"; done; done ;;
     *) echo "no family $family" >&2; exit 2 ;;
   esac
 done
