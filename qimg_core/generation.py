@@ -161,6 +161,7 @@ def record_images(
         reasons = "; ".join(f"{d.policy}: {', '.join(d.reasons)}" for d in refused)
         session.record("images.withheld", {"generator": model.name, "n": len(images), "reasons": reasons})
         raise AdmissionDenied(f"the images are withheld: {reasons}")
+    images, marks = _marked(session, images, {"run": session.run, "generator": model.name, "quantum": quantum})
     each = json.dumps(list(images.digests()), separators=(",", ":")).encode()
     artefacts = {"pixels": session.put(images.to_bytes()), "image_digests": session.put(each)}
     gaps = []
@@ -185,6 +186,7 @@ def record_images(
         "threads": threads(),
         "shape": list(images.pixels.shape),
         "pixels": images.digest,
+        "marks": marks,
         "quantum": quantum,
         "simulated": simulated,
         "device_kinds": sorted(kinds),
@@ -199,6 +201,34 @@ def record_images(
         entry=entry.index,
         record={**facts, "ledger": session.ledger.origin},
     )
+
+
+def _marked(session: Session, images: Images, record: dict[str, Any]) -> tuple[Images, list[str]]:
+    """The images after every ``qimg_mark`` plugin, in the order of their registration, and who marked.
+
+    Raises:
+        DataError: a mark that is no 8-bit image of the same shape.
+    """
+    import numpy as np
+
+    impls = session.registry.hooks.hook.qimg_mark.get_hookimpls()
+    if not impls:
+        return images, []
+    pixels, marks = images.to_uint8().copy(), []
+    for impl in impls:
+        touched = False
+        for i in range(len(pixels)):
+            given = {"pixels": pixels[i].copy(), "record": {**record, "index": i}}
+            marked = impl.function(*[given[name] for name in impl.argnames])
+            if marked is None:
+                continue
+            out = np.asarray(marked)
+            if out.shape != pixels[i].shape or out.dtype != np.uint8:
+                raise DataError(f"{impl.plugin_name} marked an image as {out.dtype} {out.shape}, not 8 bits as it was")
+            pixels[i], touched = out, True
+        if touched:
+            marks.append(impl.plugin_name)
+    return evolve(images, pixels=pixels.astype(np.float64) / 255), marks
 
 
 def _npy(array: Any) -> bytes:

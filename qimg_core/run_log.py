@@ -51,6 +51,7 @@ class RunLog:
         self._ledger = given if isinstance(given, Ledger) else None
         self.recorder = Recorder(lambda facts: self.record("executions", facts), self.put, light=light)
         self.started = self.closed = False
+        self.status = "ok"
 
     @property
     def ledger(self) -> Ledger:
@@ -80,7 +81,7 @@ class RunLog:
         entry = self.ledger.append(kind, run=self.run, facts=facts, claims=claims or {}, gaps=missing)
         for impl in self.registry.hooks.hook.qimg_entry_appended.get_hookimpls():
             try:
-                impl.function(entry)
+                impl.function(*[entry for _ in impl.argnames])  # a hook may leave the argument out
             except Exception:  # a watcher never blocks the record; its failure is logged
                 log.exception("qimg_entry_appended of %s failed", impl.plugin_name)
         return entry
@@ -103,7 +104,7 @@ class RunLog:
             self.started = False
             raise
 
-    def close(self, status: str, error: str | None) -> None:
+    def close(self, status: str | None, error: str | None) -> None:
         """Flush, write the last entry, sign a checkpoint; nothing where nothing was done."""
         if self.closed:
             return
@@ -113,7 +114,7 @@ class RunLog:
                 self.recorder.flush()
                 t = self.recorder.tally
                 facts = {
-                    "status": status,
+                    "status": status or self.status,
                     "error": error,
                     "executions": t.executions,
                     "rows": t.rows,

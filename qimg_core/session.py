@@ -305,7 +305,7 @@ class Session:
         except ConfigurationError:  # a driver object that no plugin registered
             return type(self.backend()).__module__
 
-    def close(self, status: str = "ok", error: str | None = None) -> None:
+    def close(self, status: str | None = None, error: str | None = None) -> None:
         """End the run: flush, last entry, signed checkpoint. Nothing where nothing was done."""
         try:
             self.log.close(status, error)

@@ -116,6 +116,7 @@ def train(
     except KeyboardInterrupt:
         if losses:
             _save_state(session, model, images, losses, steps, out)
+        session.log.status = "interrupted"
         entry = session.record("training.stopped", {"steps": len(losses), "of": steps, "reason": "interrupted"})
         _curve(losses, out)
         state = state_path(out) if losses else None

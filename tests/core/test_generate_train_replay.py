@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qimg_core import Registry, Session
+from qimg_core import Registry, Session, hookimpl
 from qimg_core.datasets import ArraySource
 from qimg_core.errors import ConfigurationError, DataError, LedgerError, UnknownName, WeightsError
 from qimg_core.images import read_images
@@ -245,3 +245,55 @@ def test_sampling_settings_may_differ_from_the_trained_ones(registry, source, tm
     assert calm.sample(3, seed=1).digest == same.sample(3, seed=1).digest
     np.testing.assert_array_equal(calm.weights, session.generator("toy", weights=done.weights).weights)
     session.close()
+
+
+def test_marks_are_chained_recorded_and_replayed(registry, source, tmp_path):
+    done = trained(registry, source, tmp_path)
+
+    class Corner:
+        @hookimpl
+        def qimg_mark(self, pixels):
+            pixels[0, 0] = 255
+            return pixels
+
+    class Index:
+        @hookimpl
+        def qimg_mark(self, pixels, record):
+            assert pixels[0, 0, 0] == 255  # the first plugin has been there
+            pixels[1, 1] = record["index"]
+            return pixels
+
+    registry.register(Corner(), "corner")
+    registry.register(Index(), "index")
+    with open_session(registry, tmp_path / "runs") as session:
+        images = session.generator("toy", weights=done.weights).sample(3, seed=5)
+    marked = images.to_uint8()
+    assert (marked[:, 0, 0] == 255).all()
+    assert marked[:, 1, 1, 0].tolist() == [0, 1, 2]
+    with SQLiteLedger.open(tmp_path / "runs") as ledger:
+        entry = ledger.entry(images.entry)
+        assert entry.facts["marks"] == ["corner", "index"]
+        assert entry.facts["pixels"] == images.digest
+        assert replay_images(ledger, run=session.run, registry=registry).verdict == "pass"
+
+
+def test_a_mark_of_another_shape_is_refused(registry):
+    class Wrong:
+        @hookimpl
+        def qimg_mark(self, pixels):
+            return pixels[:1]
+
+    registry.register(Wrong(), "wrong")
+    with open_session(registry) as session:
+        with pytest.raises(DataError, match="wrong marked an image"):
+            session.generator("toy").sample(1)
+
+
+def test_a_stopped_training_says_so(registry, source, tmp_path):
+    def stop(step):
+        raise KeyboardInterrupt
+
+    with open_session(registry, tmp_path / "runs", activity="train") as session:
+        train(session, session.generator("toy"), source, steps=12, out=tmp_path / "w.safetensors", progress=stop)
+    with SQLiteLedger.open(tmp_path / "runs", read_only=True) as ledger:
+        assert next(ledger.entries(run=session.run, kind="run.finished")).facts["status"] == "interrupted"
