@@ -197,7 +197,8 @@ def replay_training(
                 progress(step)
         state = model.state()
         worst = max(
-            float(np.abs(np.asarray(state[k], float) - np.asarray(v, float)).max()) for k, v in recorded.items()
+            float(np.abs(np.asarray(state[k], float) - np.asarray(v, float)).max(initial=0))
+            for k, v in recorded.items()
         )
         other = session.generator(facts["generator"], config=config)
         other.load(recorded)
