@@ -85,7 +85,7 @@ def test_shots_and_noise_are_in_the_record(tmp_path):
 @needs_data
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["hybrid-unet", "quantum-latent-flow", "hybrid-unet-2602.03405"])
-def test_a_short_training_replays_to_equal_weights(name, tmp_path):
+def test_a_short_training_replays_within_the_stated_tolerance(name, tmp_path):
     data = str(Path(os.environ["QIMG_DATA"]) / "mnist")
     qimg(
         "train",
@@ -105,7 +105,8 @@ def test_a_short_training_replays_to_equal_weights(name, tmp_path):
     run = next(v for k, v in _walk(run) if k == "run")
     shown = json.loads(qimg("replay", run, "--data", data, "--json", cwd=tmp_path))
     assert shown["verdict"] == "pass"
-    assert float(shown["measured"]["weights"]) == 0
+    assert float(shown["measured"]["pixels"]) <= 1e-3
+    assert float(shown["measured"]["weights"]) <= 1e-3
 
 
 def _walk(document):
