@@ -235,7 +235,7 @@ class FlowGenerator(Generator):
 
     def _batches(self, rows: Any, labels: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         size = self.config.sample_batch
-        x, y = torch.from_numpy(np.array(rows, dtype=np.float32)), torch.tensor(labels, dtype=torch.int64)
+        x, y = owned(np.array(rows, dtype=np.float32)), torch.tensor(labels, dtype=torch.int64)
         return zip(torch.split(x, size), torch.split(y, size), strict=True)
 
     # -- facts -------------------------------------------------------------------------------
@@ -289,6 +289,15 @@ class FlowGenerator(Generator):
         if self.layer is not None and (q := self.layer.quantum) is not None:
             facts["circuit"] = {"digest": q.circuit.digest, "wires": q.circuit.n_wires, "gates": len(q.circuit.gates)}
         return facts
+
+
+def owned(array: npt.NDArray[Any]) -> torch.Tensor:
+    """A copy in memory that torch aligned itself.
+
+    Numpy's memory begins anywhere; where it begins can change the last bit of a convolution, and a replay
+    in another process would not be equal.
+    """
+    return torch.from_numpy(array).clone()
 
 
 def seeded(session: Session, *names: str | int) -> Any:

@@ -19,7 +19,7 @@ from qimg_core.errors import ConfigurationError
 from qimg_core.generator import Arm, arm_field
 from qimg_core.weights import check_state
 from qimg_diffusion.autoencoder import COMPRESSORS, Autoencoder, Compressor, Principal
-from qimg_diffusion.base import FlowGenerator, seeded
+from qimg_diffusion.base import FlowGenerator, owned, seeded
 from qimg_diffusion.layers import ArmMap, ClassicalMap, LinearMap, QuantumMap, count, reuploading, without_entanglers
 from qimg_diffusion.optimise import Optimiser, arrays, assign, learning_rate
 
@@ -211,7 +211,7 @@ class LatentFlow(FlowGenerator):
 
     def to_flow(self, pixels: Array) -> torch.Tensor:
         """Encode."""
-        return self.compressor.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        return self.compressor.encode(owned(pixels).permute(0, 3, 1, 2))
 
     def to_pixels(self, x: torch.Tensor) -> torch.Tensor:
         """Decode."""
@@ -244,7 +244,7 @@ class LatentFlow(FlowGenerator):
         while (k := optimiser.step) < steps:
             rng = self.rng("compressor", k)
             chosen = rng.integers(0, images.n, c.compressor_batch)
-            pixels = torch.from_numpy(images.images(chosen)).permute(0, 3, 1, 2)
+            pixels = owned(images.images(chosen)).permute(0, 3, 1, 2)
             noise = torch.from_numpy(rng.standard_normal((len(chosen), c.latent), dtype=np.float32))
             value = optimiser.descend(compressor.loss(pixels, noise), factor=learning_rate(k, steps))
             yield self.stepped(k + 1, value)
@@ -252,7 +252,7 @@ class LatentFlow(FlowGenerator):
     def _parts(self, images: ImageSource) -> Iterator[torch.Tensor]:
         for at in range(0, images.n, 2000):
             part = images.images(range(at, min(at + 2000, images.n)))
-            yield torch.from_numpy(part).permute(0, 3, 1, 2)
+            yield owned(part).permute(0, 3, 1, 2)
 
     def begin(self) -> None:
         """See `FlowGenerator.begin`."""
