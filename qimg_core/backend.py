@@ -11,13 +11,13 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from qimg_core.capabilities import Billing, GradientMethod
-from qimg_core.errors import CapabilityError, JobLost
+from qimg_core.capabilities import Billing
+from qimg_core.errors import JobLost
 from qimg_core.execution import Cost, JobHandle, JobState, JobStatus
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Self
 
     from qimg_core.capabilities import Capabilities
     from qimg_core.execution import ExecutionRequest, Plan, RawResult, Snapshot
@@ -115,20 +115,3 @@ class LocalBackend(Backend):
     def forget(self, handle: JobHandle) -> None:
         """Drop a result that has been recorded."""
         self._done.pop(handle.key, None)
-
-
-class Adjoint(ABC):
-    """Mixed into a backend that claims `GradientMethod.ADJOINT`."""
-
-    @abstractmethod
-    def vjp(self, request: ExecutionRequest, cotangent: Any) -> tuple[Any, Any, Any]:
-        """(output, gradient for inputs, gradient for weights), numpy, given d loss / d output."""
-
-
-def require(backend: Backend, method: GradientMethod) -> None:
-    """Refuse a gradient method that the device does not claim."""
-    from qimg_core.capabilities import Mismatch
-
-    if method not in backend.capabilities.gradients:
-        offered = ", ".join(sorted(backend.capabilities.gradients)) or "none"
-        raise CapabilityError(backend.name, [Mismatch("gradient", method.value, offered)])

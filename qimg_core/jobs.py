@@ -48,8 +48,10 @@ def job_key(run: str, ordinal: int, job: int, request: str) -> str:
     return hashlib.sha256(f"{run}/{ordinal}/{job}/{request}".encode()).hexdigest()
 
 
-def run_jobs(backend: Backend, plan: Plan, keys: list[str], write: Write, polling: Polling) -> list[RawResult]:
-    """Submit every job of a plan, wait, fetch.
+def run_jobs(
+    backend: Backend, plan: Plan, keys: list[str], write: Write, polling: Polling
+) -> tuple[list[JobHandle], list[RawResult]]:
+    """Submit every job of a plan, wait, fetch; returns handles and results in the order of the jobs.
 
     Args:
         backend: the driver.
@@ -76,7 +78,7 @@ def run_jobs(backend: Backend, plan: Plan, keys: list[str], write: Write, pollin
             facts["cost"] = raw.cost.to_json()
         write("job.finished", facts)
         results.append(raw)
-    return results
+    return handles, results
 
 
 def _submit(backend: Backend, plan: Plan, job: int, key: str, polling: Polling) -> JobHandle:

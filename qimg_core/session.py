@@ -132,8 +132,7 @@ class Session:
             for handle in handles:
                 backend.forget(handle)  # type: ignore[attr-defined]
         else:
-            raws = run_jobs(backend, plan, keys, self.record, self.polling)
-            handles = []
+            handles, raws = run_jobs(backend, plan, keys, self.record, self.polling)
         data = join([raw.data for raw in raws])
         record = ExecutionRecord(
             ordinal=ordinal,
@@ -163,12 +162,10 @@ class Session:
         return Result(data=data, request=request, record=record)
 
     def gradient_for(self, request: ExecutionRequest) -> GradientMethod:
-        """The cheapest exact method the asked device claims, in a fixed order."""
+        """Backprop for exact numbers where the asked device claims it, else parameter shift."""
         claimed = self.backend(self.chain[0]).capabilities.gradients
-        if request.shots is None:
-            for method in (GradientMethod.BACKPROP, GradientMethod.ADJOINT):
-                if method in claimed:
-                    return method
+        if request.shots is None and GradientMethod.BACKPROP in claimed:
+            return GradientMethod.BACKPROP
         return GradientMethod.PARAMETER_SHIFT
 
     def _route(self, request: ExecutionRequest, gradient: GradientMethod | None) -> tuple[object, Route]:

@@ -31,7 +31,7 @@ trained numbers. What is known in closed form of any such flow is added without 
 
 **What the tables show.** With equal parameters and equal steps, the circuit has the smaller Frechet distance and the higher recall in each of the
 three seeds, the classical twin the higher class accuracy in each. A linear map in the circuit's place (bypass) finds the asked digit in
-nine of ten cases, at four times the distance. Three seeds are few, and the budgets are not equal in time: a
+nine of ten cases, at three to four times the distance. Three seeds are few, and the budgets are not equal in time: a
 training step of the flow takes 22 ms with the simulated circuit and 0.8 ms with the twin (one thread). What the twin does with the
 same time was not measured.
 

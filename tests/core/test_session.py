@@ -135,8 +135,9 @@ def test_remote_jobs_leave_an_intent_before_and_a_result_after(registry):
     fake = FakeProvider(max_rows=2, polls=2)
     naps = []
     with Session(None, seed=1, backend=fake, registry=registry, polling=Polling(sleep=naps.append)) as session:
-        data = session.execute(request(3, shots=1000, seed=4)).data
-    assert data.shape == (3, 1)
+        result = session.execute(request(3, shots=1000, seed=4))
+    assert result.data.shape == (3, 1)
+    assert [handle.provider_ids[0] for handle in result.record.jobs] == list(fake.jobs)
     assert kinds(session) == [
         "run.started",
         "plan.admitted",
