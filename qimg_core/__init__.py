@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from qimg_core.encoder import Encoder as Encoder
     from qimg_core.errors import QimgError as QimgError
     from qimg_core.execution import (
-        Cost as Cost,
-    )
-    from qimg_core.execution import (
         ExecutionRecord as ExecutionRecord,
     )
     from qimg_core.execution import (
@@ -70,6 +67,8 @@ if TYPE_CHECKING:
     from qimg_core.generator import Generator as Generator
     from qimg_core.hooks import hookimpl as hookimpl
     from qimg_core.images import Images as Images
+    from qimg_core.job import Cost as Cost
+    from qimg_core.job import Intent as Intent
     from qimg_core.measurement import (
         Expectation as Expectation,
     )
@@ -85,6 +84,7 @@ if TYPE_CHECKING:
     from qimg_core.measurement import (
         State as State,
     )
+    from qimg_core.mitigation import Mitigation as Mitigation
     from qimg_core.noise import NoiseModel as NoiseModel
     from qimg_core.observable import Observable as Observable
     from qimg_core.pipeline import Pipeline as Pipeline
@@ -111,11 +111,13 @@ _WHERE = {
     "qimg_core.datasets": ["open_images"],
     "qimg_core.encoder": ["Encoder"],
     "qimg_core.errors": ["QimgError"],
-    "qimg_core.execution": ["Cost", "ExecutionRecord", "ExecutionRequest", "Plan", "Result"],
+    "qimg_core.execution": ["ExecutionRecord", "ExecutionRequest", "Plan", "Result"],
     "qimg_core.generator": ["Arm", "Generator"],
     "qimg_core.hooks": ["hookimpl"],
+    "qimg_core.job": ["Cost", "Intent"],
     "qimg_core.images": ["Images"],
     "qimg_core.measurement": ["Expectation", "LocalStates", "Probabilities", "Samples", "State"],
+    "qimg_core.mitigation": ["Mitigation"],
     "qimg_core.noise": ["NoiseModel"],
     "qimg_core.observable": ["Observable"],
     "qimg_core.pipeline": ["Pipeline"],

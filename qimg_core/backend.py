@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from qimg_core.capabilities import Billing
-from qimg_core.errors import JobLost
-from qimg_core.execution import Cost, JobHandle, JobState, JobStatus
+from qimg_core.capabilities import Billing, Mismatch
+from qimg_core.errors import CapabilityError, JobLost
+from qimg_core.job import Cost, JobHandle, JobState, JobStatus
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from qimg_core.capabilities import Capabilities
-    from qimg_core.execution import ExecutionRequest, Plan, RawResult, Snapshot
+    from qimg_core.execution import ExecutionRequest, Footprint, Plan
+    from qimg_core.job import Intent, RawResult, Snapshot
 
 
 class Backend(ABC):
-    """What a provider plugin implements."""
+    """What a provider plugin implements.
 
-    name: ClassVar[str]
+    A driver that serves several devices takes ``device`` (the part of the name after the first colon)
+    and sets its own `name` to the whole.
+    """
+
+    name: str
 
     @property
     @abstractmethod
@@ -34,16 +39,20 @@ class Backend(ABC):
         """What the device promises; checked before anything is sent."""
 
     @abstractmethod
-    def submit(self, plan: Plan, job: int, *, key: str) -> JobHandle:
+    def submit(self, plan: Plan, job: int, *, intent: Intent) -> JobHandle:
         """Send job number ``job`` of the plan and return as soon as the provider has it.
 
         Args:
             plan: the admitted plan.
             job: which of its ``rows_per_job``.
-            key: the idempotency key; hand it to the provider (its own field, a tag, metadata).
+            intent: hand its key and its run id to the provider (its own field, tags, metadata).
 
         Raises:
-            SubmissionRejected, SubmissionUncertain, BackendUnavailable, AuthenticationError
+            SubmissionRejected: the provider said no; nothing runs.
+            SubmissionUncertain: sent, and no answer that settles whether it was accepted: a broken
+                connection, a time-out, any 5xx, an answer that cannot be read.
+            BackendUnavailable: certainly not accepted (refused connection, 429); safe to try again.
+            AuthenticationError: nothing was accepted.
         """
 
     @abstractmethod
@@ -52,19 +61,42 @@ class Backend(ABC):
 
     @abstractmethod
     def fetch(self, handle: JobHandle) -> RawResult:
-        """The result of a job whose state is DONE; the same bytes each time.
+        """The result of a job whose state is DONE; the same array each time, in any process.
+
+        Everything needed to read it is in the handle. Numbers drawn by us from exact ones that the
+        provider returned use a seed from the handle, never fresh randomness.
 
         Raises:
             JobFailed, JobCancelled, JobLost, ResultError
         """
 
-    def find(self, key: str) -> JobHandle | None:
-        """Look a job up by its key after `SubmissionUncertain` or a crash."""
+    def find(self, intent: Intent) -> JobHandle | None:
+        """Look a job up by its key after `SubmissionUncertain` or a crash; None where there is none now."""
         return None
 
     def cancel(self, handle: JobHandle) -> bool:
-        """Ask the provider to stop the job; False where it cannot."""
+        """Ask the provider to stop the job; False where it cannot, or where the job is over."""
         return False
+
+    def billed(self, handle: JobHandle) -> Cost | None:
+        """What the provider billed for a finished job; None while it does not say."""
+        return None
+
+    def footprint(self, request: ExecutionRequest) -> Footprint | None:
+        """The circuit's figures as the device will execute it, before anything is sent; None where unknown."""
+        return None
+
+    def vjp(self, request: ExecutionRequest, cotangent: Any) -> tuple[Any, Any]:
+        """Vector-Jacobian product, for devices that claim adjoint gradients.
+
+        Args:
+            request: exact (no shots), with one weights vector or one per row.
+            cotangent: float64 (rows, measurement.width), the derivative of a loss by each number of the result.
+
+        Returns:
+            derivatives by inputs (rows, n_inputs), and by weights in the shape of the request's weights.
+        """
+        raise CapabilityError(self.name, [Mismatch("gradient", "adjoint", "none of its own")])
 
     def estimate(self, plan: Plan) -> Cost:
         """What the plan will cost, before it is sent."""
@@ -96,12 +128,12 @@ class LocalBackend(Backend):
     def run(self, request: ExecutionRequest) -> RawResult:
         """Compute the whole request. Tensors in, tensors out, inside the same autograd graph."""
 
-    def submit(self, plan: Plan, job: int, *, key: str) -> JobHandle:
+    def submit(self, plan: Plan, job: int, *, intent: Intent) -> JobHandle:
         from qimg_core.chunks import rows_of
 
-        self._done[key] = self.run(rows_of(plan, job))
+        self._done[intent.key] = self.run(rows_of(plan, job))
         now = dt.datetime.now(dt.UTC).isoformat()
-        return JobHandle(backend=self.name, key=key, provider_ids=(), submitted_at=now)
+        return JobHandle(backend=self.name, key=intent.key, provider_ids=(), submitted_at=now)
 
     def poll(self, handle: JobHandle) -> JobStatus:
         return JobStatus(state=JobState.DONE)

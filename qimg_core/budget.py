@@ -11,7 +11,8 @@ from qimg_core.errors import BudgetExceeded, UnknownCost
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from qimg_core.execution import Cost, Plan
+    from qimg_core.execution import Plan
+    from qimg_core.job import Cost
 
 
 @frozen(kw_only=True)

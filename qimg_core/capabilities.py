@@ -40,6 +40,14 @@ class GradientMethod(enum.StrEnum):
     PARAMETER_SHIFT = "parameter_shift"
 
 
+class Idempotency(enum.StrEnum):
+    """How a job can be told from its double."""
+
+    TOKEN = "token"  # the provider takes our key and makes one job of it, however often it is sent
+    TAG = "tag"  # our key goes into a tag or metadata, and `Backend.find` looks it up
+    NONE = "none"  # neither: an uncertain submission stays uncertain
+
+
 class Billing(enum.StrEnum):
     """Whether using the device costs money."""
 
@@ -86,11 +94,16 @@ class Capabilities:
         shots: (fewest, most) shots of a row, ``most=None`` for no limit; None where it cannot sample.
         max_window: most wires of a `LocalStates` window.
         max_rows: most rows of one job.
+        max_in_flight: most jobs that wait or run at once.
         noise: accepts a `NoiseModel` with the request.
         contracts: accepts ``request.readout`` and contracts local states with it itself.
         seeded: the same seed gives the same samples.
         remote: work leaves this process.
-        cancellable, resumable, idempotent_submit, calibrated: what its jobs can do.
+        cancellable: `Backend.cancel` can stop a job.
+        resumable: a job's handle is good in another process.
+        idempotency: what a repeated submission of one key does.
+        calibrated: `Backend.snapshot` gives a calibration that can drift.
+        compiles: `Backend.footprint` gives the circuit's figures as the device executes it.
         billing: whether it costs.
     """
 
@@ -103,14 +116,16 @@ class Capabilities:
     shots: tuple[int, int | None] | None
     max_window: int = 4
     max_rows: int | None = None
+    max_in_flight: int | None = None
     noise: bool = False
     contracts: bool = False
     seeded: bool = False
     remote: bool = False
     cancellable: bool = False
     resumable: bool = False
-    idempotent_submit: bool = False
+    idempotency: Idempotency = Idempotency.NONE
     calibrated: bool = False
+    compiles: bool = False
     billing: Billing = Billing.UNKNOWN
 
     def check(self, request: ExecutionRequest) -> tuple[Mismatch, ...]:

@@ -1,37 +1,32 @@
-"""The values that travel: request -> plan -> handle -> raw result -> record (floor 3).
+"""The values that travel: request -> plan -> result with its record (floor 3).
 
-All immutable. Imports errors, circuit, capabilities, measurement, noise; numpy only inside functions.
+All immutable. Imports errors, circuit, capabilities, measurement, noise, job; numpy only inside functions.
 """
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import json
-from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from qimg_core.errors import DataError
 from qimg_core.measurement import measurement_to_json
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Iterable, Mapping
-
     import numpy as np
     import numpy.typing as npt
 
     from qimg_core.capabilities import GradientMethod
     from qimg_core.circuit.ir import Circuit
+    from qimg_core.job import JSON, Cost, JobHandle
     from qimg_core.measurement import Measurement
+    from qimg_core.mitigation import Mitigation
     from qimg_core.noise import NoiseModel
 
     FloatArray = npt.NDArray[np.float64]
-
-JSON = None | bool | int | str | list["JSON"] | dict[str, "JSON"]
 
 
 def is_tensor(array: object) -> bool:
@@ -69,6 +64,8 @@ class ExecutionRequest:
         readout: (optional) per window of a `LocalStates` measurement, complex Hermitian matrices
             (K, 2**k, 2**k): ask for <H> (rows, sum K) instead of Pauli vectors. Only for devices that
             claim `contracts`; the numbers are the same.
+        mitigation: (optional) error mitigation of expectation values; the core plans and records each
+            extra circuit that it takes.
 
     Raises:
         DataError: shapes that do not fit the circuit, NaN or infinite values (numpy).
@@ -83,6 +80,7 @@ class ExecutionRequest:
     require_seed: bool = False
     noise: NoiseModel | None = None
     readout: tuple[Any, ...] | None = None
+    mitigation: Mitigation | None = None
 
     def __attrs_post_init__(self) -> None:
         c, x, w = self.circuit, self.inputs, self.weights
@@ -117,6 +115,7 @@ class ExecutionRequest:
             self.require_seed,
             is_tensor(self.inputs),
             self.readout is not None,
+            self.mitigation,
         )
 
     @cached_property
@@ -132,7 +131,7 @@ class ExecutionRequest:
     @cached_property
     def digest(self) -> str:
         """``sha256:`` over everything that decides the result, the arrays by their digests."""
-        document = {
+        document: dict[str, Any] = {
             "circuit": self.circuit.digest,
             "inputs": self.inputs_digest,
             "weights": self.weights_digest,
@@ -142,56 +141,36 @@ class ExecutionRequest:
             "noise": self.noise.digest if self.noise else None,
             "readout": None if self.readout is None else [array_digest(h) for h in self.readout],
         }
+        if self.mitigation is not None:
+            document["mitigation"] = self.mitigation.to_json()
         text = json.dumps(document, separators=(",", ":"), sort_keys=True)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 @frozen(kw_only=True)
-class Cost:
-    """Money, as bounds. ``high is None`` means that the price is not known, which is not free.
+class Footprint:
+    """What one circuit of a plan asks of the device as it will be executed there.
 
     Args:
-        low, high: bounds in ``unit``.
-        unit: the provider's own unit ("USD", "qpu_seconds", "credits").
-        basis: the tariff and its date, in words.
+        wires: qubits it touches.
+        depth: gates on the longest path.
+        two_qubit_gates: how many.
+        duration_us: of one shot, shortest decimal form, where the device's timing is known.
+        basis: what was counted: "as written", or "transpiled for ibm_fez, level 1, seed 7".
+        digest: of the text that will be executed, where there is one.
     """
 
-    low: Decimal | None
-    high: Decimal | None
-    unit: str = "USD"
-    basis: str = ""
-
-    @classmethod
-    def free(cls) -> Cost:
-        return cls(low=Decimal(0), high=Decimal(0), basis="computed in this process")
-
-    @classmethod
-    def unknown(cls, basis: str) -> Cost:
-        return cls(low=None, high=None, basis=basis)
-
-    @property
-    def is_free(self) -> bool:
-        return self.high == 0
+    wires: int
+    depth: int
+    two_qubit_gates: int
+    duration_us: str | None = None
+    basis: str = "as written"
+    digest: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
-        def text(value: Decimal | None) -> str | None:
-            return None if value is None else str(value)
+        from attrs import asdict
 
-        return {"low": text(self.low), "high": text(self.high), "unit": self.unit, "basis": self.basis}
-
-
-@frozen(kw_only=True)
-class Snapshot:
-    """A device's state at a moment: calibration of a QPU, or versions and precision of a simulator."""
-
-    device: str
-    taken_at: dt.datetime
-    data: Mapping[str, JSON]
-
-    @cached_property
-    def digest(self) -> str:
-        text = json.dumps({"device": self.device, "data": self.data}, separators=(",", ":"), sort_keys=True)
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        return asdict(self)
 
 
 @frozen(kw_only=True, eq=False)
@@ -206,6 +185,8 @@ class Plan:
         rows_per_job: the rows of each job, in order.
         cost: bounds for all jobs together.
         decisions: everything chosen on the caller's behalf, in words.
+        footprint: of the largest circuit as the device will execute it; None for free work in this process.
+        parts: with error mitigation, the plans of the circuits that it takes; cost and jobs are theirs together.
     """
 
     request: ExecutionRequest
@@ -215,84 +196,62 @@ class Plan:
     rows_per_job: tuple[int, ...]
     cost: Cost
     decisions: tuple[str, ...] = ()
+    footprint: Footprint | None = None
+    parts: tuple[Plan, ...] = ()
 
     @property
     def n_jobs(self) -> int:
-        return len(self.rows_per_job)
+        return sum(p.n_jobs for p in self.parts) if self.parts else len(self.rows_per_job)
 
     @property
     def total_shots(self) -> int:
         """Upper bound of shots over all rows, not counting bases."""
+        if self.parts:
+            return sum(p.total_shots for p in self.parts)
         return self.request.rows * (self.request.shots or 0)
 
 
-class JobState(enum.StrEnum):
-    """The life of a job at a provider."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def terminal(self) -> bool:
-        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-
-
-def _strings(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(values)
-
-
 @frozen(kw_only=True)
-class JobHandle:
-    """All that is needed to find the job again, in another process, next week. JSON-safe."""
+class Chunk:
+    """Where a part of a merged result came from.
 
-    backend: str
-    key: str
-    provider_ids: tuple[str, ...] = field(converter=_strings)
-    submitted_at: str
-    extra: Mapping[str, JSON] = field(factory=dict)
+    Args:
+        job: which job of the plan.
+        rows: (first, one after the last) row of the request.
+        shots: taken per row and setting.
+        key: of the job's intent.
+        raw: digest of what the provider returned.
+        sampling: see `RawResult.sampling`.
+    """
 
-    def to_json(self) -> dict[str, JSON]:
-        return {
-            "backend": self.backend,
-            "key": self.key,
-            "provider_ids": list(self.provider_ids),
-            "submitted_at": self.submitted_at,
-            "extra": dict(self.extra),
-        }
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> JobHandle:
-        return cls(**document)
-
-
-@frozen(kw_only=True)
-class JobStatus:
-    """A provider's answer to one question."""
-
-    state: JobState
-    detail: str = ""
-    queue_position: int | None = None
-
-
-@frozen(kw_only=True, eq=False)
-class RawResult:
-    """What a device returns for one job: the array as `Measurement` lays it out, and its own account."""
-
-    data: Any
+    job: int
+    rows: tuple[int, int]
     shots: int | None
-    raw_digest: str | None = None
-    lowered_digest: str | None = None
-    qpu_seconds: str | None = None
-    cost: Cost | None = None
-    provider: Mapping[str, JSON] = field(factory=dict)
+    key: str
+    raw: str | None = None
+    sampling: str | None = None
 
 
 @frozen(kw_only=True)
 class ExecutionRecord:
-    """The provenance of one result; the ledger stores exactly this (see `to_json`)."""
+    """The provenance of one result; the ledger stores exactly this (see `to_json`).
+
+    Args:
+        ordinal: which request of the run.
+        label: which part of a model asked.
+        asked_backend, ran_backend, device_kind, fallback_reason: what was asked, what ran, and why that.
+        request, circuit, inputs, weights, output: digests.
+        rows, shots, seed, noise, gradient, precision: as executed.
+        decisions: everything chosen on the caller's behalf.
+        jobs: handles of remote jobs.
+        raw: digests of what the provider returned, one per job.
+        chunks: where each part of a merged result came from.
+        footprint: the circuit as the device executed it.
+        drift: what of the calibration changed between the snapshots before and after.
+        reused: where the numbers were taken from instead of a device: ``run/ordinal of an earlier execution``.
+        mitigation: role in an error mitigation.
+        error: a surrogate's estimated error.
+    """
 
     ordinal: int
     label: str
@@ -314,6 +273,12 @@ class ExecutionRecord:
     decisions: tuple[str, ...] = ()
     jobs: tuple[JobHandle, ...] = ()
     raw: tuple[str, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+    footprint: Footprint | None = None
+    drift: tuple[str, ...] = ()
+    reused: str | None = None
+    mitigation: str | None = None
+    error: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
         from attrs import asdict
@@ -322,6 +287,12 @@ class ExecutionRecord:
         out["decisions"] = list(self.decisions)
         out["jobs"] = [j.to_json() for j in self.jobs]
         out["raw"] = list(self.raw)
+        out["chunks"] = [asdict(c) for c in self.chunks]
+        out["footprint"] = None if self.footprint is None else self.footprint.to_json()
+        out["drift"] = list(self.drift)
+        for optional in ("chunks", "footprint", "drift", "reused", "mitigation", "error"):
+            if not out[optional]:  # free work in this process has none of these; its lines stay short
+                del out[optional]
         return out
 
 

@@ -53,10 +53,18 @@ class ComponentSpec:
 
 @frozen(kw_only=True)
 class BackendSpec(ComponentSpec):
-    """A device driver. ``remote``: work leaves the process. ``metered``: it may cost money."""
+    """A device driver.
+
+    Args:
+        remote: work leaves the process.
+        metered: it may cost money.
+        devices: not empty: the driver serves several devices, named ``NAME:DEVICE``, and this says in
+            words what DEVICE is; it is called with ``device=DEVICE`` (``device=""`` for the bare name).
+    """
 
     remote: bool = False
     metered: bool = False
+    devices: str = ""
 
 
 @frozen(kw_only=True)

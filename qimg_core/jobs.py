@@ -7,7 +7,6 @@ dropped" ends in one job, found by its key, or in `SubmissionUncertain`.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from qimg_core.errors import BackendUnavailable, JobCancelled, JobFailed, JobTimeout, RateLimited, SubmissionUncertain
-from qimg_core.execution import JobState
+from qimg_core.job import JobState
 
 if TYPE_CHECKING:
     from qimg_core.backend import Backend
-    from qimg_core.execution import JSON, JobHandle, Plan, RawResult
+    from qimg_core.execution import Plan
+    from qimg_core.job import JSON, Intent, JobHandle, RawResult
 
 Write = Callable[[str, "dict[str, JSON]"], object]
 
@@ -43,20 +43,15 @@ class Polling:
     sleep: Callable[[float], None] = time.sleep
 
 
-def job_key(run: str, ordinal: int, job: int, request: str) -> str:
-    """The idempotency key of one job, 64 hexadecimal digits."""
-    return hashlib.sha256(f"{run}/{ordinal}/{job}/{request}".encode()).hexdigest()
-
-
 def run_jobs(
-    backend: Backend, plan: Plan, keys: list[str], write: Write, polling: Polling
+    backend: Backend, plan: Plan, intents: list[Intent], write: Write, polling: Polling
 ) -> tuple[list[JobHandle], list[RawResult]]:
     """Submit every job of a plan, wait, fetch; returns handles and results in the order of the jobs.
 
     Args:
         backend: the driver.
         plan: admitted.
-        keys: one per job.
+        intents: one per job.
         write: appends a durable ledger entry (kind, facts).
         polling: how to wait.
 
@@ -64,9 +59,10 @@ def run_jobs(
         BackendError, JobError: as the driver and the provider say; the record holds how far it got.
     """
     handles = []
-    for job, key in enumerate(keys):
+    for job, intent in enumerate(intents):
+        key = intent.key
         write("job.intended", {"key": key, "backend": plan.backend, "job": job, "request": plan.request.digest})
-        handle = _submit(backend, plan, job, key, polling)
+        handle = _submit(backend, plan, job, intent, polling)
         write("job.submitted", {"key": key, "handle": handle.to_json()})
         handles.append(handle)
     results = []
@@ -81,13 +77,13 @@ def run_jobs(
     return handles, results
 
 
-def _submit(backend: Backend, plan: Plan, job: int, key: str, polling: Polling) -> JobHandle:
+def _submit(backend: Backend, plan: Plan, job: int, intent: Intent, polling: Polling) -> JobHandle:
     pause = polling.first
     for attempt in range(1, polling.attempts + 1):
         try:
-            return backend.submit(plan, job, key=key)
+            return backend.submit(plan, job, intent=intent)
         except SubmissionUncertain:
-            found = backend.find(key)
+            found = backend.find(intent)
             if found is None:
                 raise
             return found

@@ -31,6 +31,8 @@ from qimg_core.hooks import (
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
+    from qimg_core.backend import Backend
+
 __all__ = [
     "AnsatzSpec",
     "BackendSpec",
@@ -171,6 +173,11 @@ class Registry:
             UnknownName: nothing of that name; the nearest is offered.
         """
         specs = self.specs(kind)
+        head, colon, _ = name.partition(":")
+        if name not in specs and colon and kind == "backend":
+            several = specs.get(head)
+            if isinstance(several, BackendSpec) and several.devices:
+                return several
         if name not in specs:
             broken = [s.name for s in self.status if s.error]
             hint = f"{', '.join(broken)} failed to load: see `qimg plugin list`" if broken else ""
@@ -194,6 +201,18 @@ class Registry:
             return getattr(import_module(module), attribute)
         except Exception as cause:
             raise PluginLoadError(f"{kind} {name!r} ({spec.target}) failed to import: {cause!r}") from cause
+
+    def open_backend(self, name: str) -> Backend:
+        """Make the driver of a name: ``simulator``, or ``pennylane:lightning.qubit`` with a device after the colon.
+
+        Raises:
+            As `load`, and what the driver raises for a device that it does not know.
+        """
+        spec = self.spec("backend", name)
+        make = self.load("backend", name)
+        if isinstance(spec, BackendSpec) and spec.devices:
+            return make(device=name.partition(":")[2])  # type: ignore[no-any-return]
+        return make()  # type: ignore[no-any-return]
 
     def version_of(self, kind: str, name: str) -> str:
         """``distribution version`` of the plugin that supplies a component, for the record."""

@@ -15,7 +15,8 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qimg_core.execution import JSON, ExecutionRecord
+    from qimg_core.execution import ExecutionRecord
+    from qimg_core.job import JSON
 
 GROUP = 256
 

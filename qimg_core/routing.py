@@ -13,7 +13,8 @@ from attrs import evolve, frozen
 from qimg_core.capabilities import Billing, Capabilities, GradientMethod, Mismatch
 from qimg_core.chunks import split
 from qimg_core.errors import BackendUnavailable, CapabilityError, FallbackExhausted, QimgError
-from qimg_core.execution import Cost, Plan, is_tensor
+from qimg_core.execution import Plan, is_tensor
+from qimg_core.job import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

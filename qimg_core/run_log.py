@@ -19,7 +19,7 @@ from qimg_core.recorder import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from qimg_core.execution import JSON
+    from qimg_core.job import JSON
     from qimg_core.ledger.entry import Entry
     from qimg_core.plugins import Registry
 

@@ -19,7 +19,8 @@ from qimg_core.capabilities import GradientMethod
 from qimg_core.chunks import join
 from qimg_core.errors import AdmissionDenied, ConfigurationError
 from qimg_core.execution import ExecutionRecord, Result, array_digest
-from qimg_core.jobs import Polling, job_key, run_jobs
+from qimg_core.job import Intent
+from qimg_core.jobs import Polling, run_jobs
 from qimg_core.plugins import Registry
 from qimg_core.routing import Route, route
 from qimg_core.run_log import RunLog
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from qimg_core.execution import JSON, ExecutionRequest, Plan
+    from qimg_core.execution import ExecutionRequest, Plan
     from qimg_core.generator import Generator
+    from qimg_core.job import JSON
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
     from qimg_core.noise import NoiseModel
@@ -125,14 +127,14 @@ class Session:
         local = isinstance(backend, LocalBackend) and plan.cost.is_free
         full = self.profile == "full"
         identity = request.digest if full or not local else str(ordinal)
-        keys = [job_key(self.run, ordinal, job, identity) for job in range(plan.n_jobs)]
+        intents = [Intent(run=self.run, ordinal=ordinal, job=job, request=identity) for job in range(plan.n_jobs)]
         if local:
-            handles = [backend.submit(plan, job, key=k) for job, k in enumerate(keys)]
+            handles = [backend.submit(plan, job, intent=i) for job, i in enumerate(intents)]
             raws = [backend.fetch(h) for h in handles]
             for handle in handles:
                 backend.forget(handle)  # type: ignore[attr-defined]
         else:
-            handles, raws = run_jobs(backend, plan, keys, self.record, self.polling)
+            handles, raws = run_jobs(backend, plan, intents, self.record, self.polling)
         data = join([raw.data for raw in raws])
         record = ExecutionRecord(
             ordinal=ordinal,
@@ -223,7 +225,7 @@ class Session:
         """The driver of a name (default: the device asked for), made once."""
         name = name or self.chain[0]
         if name not in self._backends:
-            self._backends[name] = self.registry.load("backend", name)()
+            self._backends[name] = self.registry.open_backend(name)
         return self._backends[name]
 
     def seed_for(self, *names: str | int) -> int:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Literal
 from attrs import evolve
 
 from qimg_core.backend import Backend
-from qimg_core.capabilities import Billing, Capabilities
+from qimg_core.capabilities import Billing, Capabilities, Idempotency
 from qimg_core.chunks import rows_of
 from qimg_core.errors import BackendUnavailable, JobLost, RateLimited, SubmissionUncertain
-from qimg_core.execution import Cost, JobHandle, JobState, JobStatus
+from qimg_core.job import Cost, JobHandle, JobState, JobStatus
 from qimg_core.testing.reference import ReferenceBackend
 
 if TYPE_CHECKING:
-    from qimg_core.execution import Plan, RawResult
+    from qimg_core.execution import Plan
+    from qimg_core.job import Intent, RawResult
 
 Fault = Literal["unavailable", "rate limited", "accepted then dropped", "lost before accept", "fails"]
 
@@ -57,12 +58,13 @@ class FakeProvider(Backend):
             remote=True,
             billing=Billing.METERED,
             max_rows=self.max_rows,
-            idempotent_submit=False,
+            idempotency=Idempotency.TAG,
             resumable=True,
             shots=(1, 10_000),
         )
 
-    def submit(self, plan: Plan, job: int, *, key: str) -> JobHandle:
+    def submit(self, plan: Plan, job: int, *, intent: Intent) -> JobHandle:
+        key = intent.key
         self.submits += 1
         fault = self.fault
         if fault != "fails":
@@ -83,8 +85,8 @@ class FakeProvider(Backend):
         key = provider_id.partition("#")[0]
         return JobHandle(backend=self.name, key=key, provider_ids=(provider_id,), submitted_at=now)
 
-    def find(self, key: str) -> JobHandle | None:
-        found = [p for p in self.jobs if p.startswith(key + "#")]
+    def find(self, intent: Intent) -> JobHandle | None:
+        found = [p for p in self.jobs if p.startswith(intent.key + "#")]
         return self._handle(found[0]) if found else None
 
     def poll(self, handle: JobHandle) -> JobStatus:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from qimg_core.backend import LocalBackend
 from qimg_core.capabilities import Billing, Capabilities, DeviceKind, MeasurementKind
 from qimg_core.circuit.gates import PARAMETRIC, UNITARY, GateName, matrix
-from qimg_core.execution import RawResult, array_digest
+from qimg_core.execution import array_digest
+from qimg_core.job import RawResult
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples
 
 if TYPE_CHECKING:

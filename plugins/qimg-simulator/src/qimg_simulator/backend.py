@@ -7,7 +7,7 @@ float32 computes in complex64, float64 in complex128, on the tensors' own device
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from qimg_core.capabilities import (
 )
 from qimg_core.circuit.gates import UNITARY, GateName
 from qimg_core.errors import CapabilityError, DataError
-from qimg_core.execution import RawResult, Snapshot, array_digest, is_tensor
+from qimg_core.execution import array_digest, is_tensor
+from qimg_core.job import RawResult, Snapshot
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
 from qimg_simulator.engine import ComputedState, NoisyState, PureState
 from qimg_simulator.noisy import NoisyProgram
@@ -48,7 +49,7 @@ _PROGRAMS = 64
 class SimulatorBackend(LocalBackend):
     """Batched, differentiable statevector and density-matrix engine in this process."""
 
-    name: ClassVar[str] = "simulator"
+    name = "simulator"
 
     def __init__(self) -> None:
         super().__init__()

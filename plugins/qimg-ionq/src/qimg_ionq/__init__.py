@@ -1,0 +1,3 @@
+"""IonQ as a qimg backend."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,3 @@
+"""PennyLane as a qimg backend."""
+
+__version__ = "0.1.0"
