@@ -9,6 +9,7 @@ from attrs import frozen
 from qimg_core.errors import BudgetExceeded, UnknownCost
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from qimg_core.execution import Plan
@@ -23,12 +24,15 @@ class Budget:
         max_cost: in the provider's own unit.
         max_jobs: jobs sent to devices that are not free.
         max_shots: shots over all requests.
+        max_depth, max_two_qubit_gates: of any circuit, as the device executes it.
         allow_unknown_cost: go on although a device publishes no price.
     """
 
     max_cost: Decimal | None = None
     max_jobs: int | None = None
     max_shots: int | None = None
+    max_depth: int | None = None
+    max_two_qubit_gates: int | None = None
     allow_unknown_cost: bool = False
 
     def to_json(self) -> dict[str, object]:
@@ -36,6 +40,8 @@ class Budget:
             "max_cost": None if self.max_cost is None else str(self.max_cost),
             "max_jobs": self.max_jobs,
             "max_shots": self.max_shots,
+            "max_depth": self.max_depth,
+            "max_two_qubit_gates": self.max_two_qubit_gates,
             "allow_unknown_cost": self.allow_unknown_cost,
         }
 
@@ -71,6 +77,12 @@ class Spending:
             self.jobs + jobs,
             self.shots + plan.total_shots,
         )
+
+    def reconcile(self, estimated: Cost, billed: Sequence[Cost]) -> None:
+        """Put what was billed in the place of what was reserved, where every bill is known in the same unit."""
+        if estimated.high is None or any(b.high is None or b.unit != estimated.unit for b in billed):
+            return
+        self.cost += sum((b.high for b in billed if b.high is not None), -estimated.high)
 
     @staticmethod
     def _within(what: str, wanted: Decimal | int, bound: Decimal | int | None, cost: Cost) -> None:

@@ -10,10 +10,10 @@
     ├── PluginError             PluginLoadError, PluginIncompatible, PluginConflict
     ├── CapabilityError         the device cannot do it; lists what was wanted and what is offered
     ├── PolicyError             AdmissionDenied, BudgetExceeded, UnknownCost, FallbackForbidden
-    ├── BackendError            AuthenticationError, BackendUnavailable (RateLimited), ProtocolError,
-    │                           SubmissionRejected, SubmissionUncertain
-    ├── JobError                JobFailed, JobCancelled, JobTimeout, JobLost
-    ├── ResultError             the provider's answer cannot be read; fetch again
+    ├── BackendError            AuthenticationError, BackendUnavailable (RateLimited, BreakerOpen),
+    │                           ProtocolError, SubmissionRejected, SubmissionUncertain
+    ├── JobError                JobFailed, JobCancelled, JobTimeout (DeadlinePassed), JobLost
+    ├── ResultError             the provider's answer cannot be read; fetch again (ShotShortfall)
     ├── StorageError            disk full, read-only, or not a place to write
     └── LedgerError             LedgerBusy, LedgerCorrupt, ReplayMismatch
     FallbackExhausted           an ExceptionGroup with one error per backend tried
@@ -162,6 +162,12 @@ class RateLimited(BackendUnavailable):
         self.retry_after = retry_after
 
 
+class BreakerOpen(BackendUnavailable):
+    """The provider failed several times in a row and is left alone for a while. Nothing was sent."""
+
+    retryable = False
+
+
 class ProtocolError(BackendError):
     """The provider answered with something its documentation does not allow."""
 
@@ -176,10 +182,18 @@ class SubmissionRejected(BackendError):
 
 
 class SubmissionUncertain(BackendError):
-    """The job may or may not exist at the provider. Look it up by its key; never resubmit blindly."""
+    """The job may or may not exist at the provider. Look it up by its key; never resubmit blindly.
+
+    Args:
+        answered: the provider did answer, with a server error: it is not still working on the request.
+    """
 
     sent = "maybe"
     billed = "maybe"
+
+    def __init__(self, message: str, *, hint: str = "", answered: bool = False, **facts: object) -> None:
+        super().__init__(message, hint=hint, **facts)
+        self.answered = answered
 
 
 class JobError(QimgError):
@@ -201,6 +215,10 @@ class JobTimeout(JobError):
     """The local wait ended; the job itself is alive and can be resumed."""
 
 
+class DeadlinePassed(JobTimeout):
+    """The time that the chain gives this device is over; the message says what became of its jobs."""
+
+
 class JobLost(JobError):
     """The provider no longer knows the job."""
 
@@ -210,6 +228,10 @@ class ResultError(QimgError):
 
     sent = "yes"
     billed = "yes"
+
+
+class ShotShortfall(ResultError):
+    """The device took another number of shots than was asked. What it returned is in the ledger."""
 
 
 class StorageError(QimgError):

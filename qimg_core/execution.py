@@ -182,7 +182,8 @@ class Plan:
         lowered: the request in the device's own gates; the same object where nothing was rewritten.
         backend: the device's name.
         gradient: how a derivative will be had, or None.
-        rows_per_job: the rows of each job, in order.
+        rows_per_job: the rows of each block of rows, in order: one job, or one for each piece of shots.
+        shots_per_job: pieces of shots that a device of fewer shots takes one after the other; else empty.
         cost: bounds for all jobs together.
         decisions: everything chosen on the caller's behalf, in words.
         footprint: of the largest circuit as the device will execute it; None for free work in this process.
@@ -195,13 +196,16 @@ class Plan:
     gradient: GradientMethod | None
     rows_per_job: tuple[int, ...]
     cost: Cost
+    shots_per_job: tuple[int, ...] = ()
     decisions: tuple[str, ...] = ()
     footprint: Footprint | None = None
     parts: tuple[Plan, ...] = ()
 
     @property
     def n_jobs(self) -> int:
-        return sum(p.n_jobs for p in self.parts) if self.parts else len(self.rows_per_job)
+        return (
+            sum(p.n_jobs for p in self.parts) if self.parts else len(self.rows_per_job) * (len(self.shots_per_job) or 1)
+        )
 
     @property
     def total_shots(self) -> int:

@@ -1,116 +1,136 @@
-"""One plan's jobs, from intent to raw results (floor 5; imports errors, execution, backend).
+"""One plan's jobs, from intent to raw results, each sent and paid once (floor 5; imports submitting, collecting).
 
-The intent is durable before anything is sent. Its key is SHA-256(run, ordinal, job, request digest):
-a transport retry keeps the key, a deliberate repeat has a new one. "Accepted, then the connection
-dropped" ends in one job, found by its key, or in `SubmissionUncertain`.
+The intents of a request are durable before anything is sent. A job's key is SHA-256(run, ordinal, job,
+request digest): a transport retry and a resumed run keep it, a deliberate repeat has a new one. An
+uncertain submission is looked up by its key; it is sent again only where that cannot make a second job:
+
+====================  =====================================================================================
+what happened         what is done
+====================  =====================================================================================
+certainly refused     sent again with the same key, after a pause (connection refused, 429)
+uncertain, TOKEN      sent again with the same token: the provider makes one job of it
+uncertain, TAG        looked up until `Polling.settle` is over: found, it is adopted; not found, and the
+                      provider had answered (5xx): sent again; not found without any answer: an error
+uncertain, NONE       `SubmissionUncertain`; a person states what is true with ``qimg jobs resolve``
+====================  =====================================================================================
+
+Questions and downloads are safe and are repeated. A job that failed is never sent again by itself.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
-from qimg_core.errors import BackendUnavailable, JobCancelled, JobFailed, JobTimeout, RateLimited, SubmissionUncertain
-from qimg_core.job import JobState
+from qimg_core.capabilities import Idempotency
+from qimg_core.collecting import collect, snapshot
+from qimg_core.errors import QimgError
+from qimg_core.journal import handle_facts, result_from
+from qimg_core.outbox import Finished, Road
+from qimg_core.polling import Polling as Polling  # noqa: TC001
+from qimg_core.submitting import acquire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qimg_core.backend import Backend
+    from qimg_core.breaker import Breaker
     from qimg_core.execution import Plan
-    from qimg_core.job import JSON, Intent, JobHandle, RawResult
+    from qimg_core.job import JSON, Intent, JobHandle
+    from qimg_core.outbox import Outbox
 
-Write = Callable[[str, "dict[str, JSON]"], object]
-
-
-@frozen(kw_only=True)
-class Polling:
-    """How the core waits.
-
-    Args:
-        first, factor, longest: seconds before the second question, growth, and the upper bound.
-        timeout: seconds for one job, or None for no end.
-        attempts: how often a submit that was certainly not accepted is tried.
-        sleep: replaceable for tests.
-    """
-
-    first: float = 0.2
-    factor: float = 1.6
-    longest: float = 30.0
-    timeout: float | None = None
-    attempts: int = 4
-    sleep: Callable[[float], None] = time.sleep
+WINDOW = 64
+"""Jobs that wait at once where a device names no bound: what a crash leaves to be looked up."""
 
 
 def run_jobs(
-    backend: Backend, plan: Plan, intents: list[Intent], write: Write, polling: Polling
-) -> tuple[list[JobHandle], list[RawResult]]:
-    """Submit every job of a plan, wait, fetch; returns handles and results in the order of the jobs.
+    backend: Backend,
+    plan: Plan,
+    intents: Sequence[Intent],
+    outbox: Outbox,
+    polling: Polling,
+    breaker: Breaker,
+    deadline: float | None = None,
+) -> list[Finished]:
+    """Submit every job of a plan, wait, fetch, record; what is known already is not sent again.
 
     Args:
         backend: the driver.
         plan: admitted.
-        intents: one per job.
-        write: appends a durable ledger entry (kind, facts).
+        intents: one per job, in order.
+        outbox: the run's ledger.
         polling: how to wait.
+        breaker: of the session.
+        deadline: seconds after which open jobs are cancelled and the next device of a chain may be asked.
+
+    Returns:
+        one `Finished` per job, in order.
 
     Raises:
-        BackendError, JobError: as the driver and the provider say; the record holds how far it got.
+        BackendError, JobError, ResultError: as the driver and the provider say. ``facts["accepted"]``
+            is the number of jobs that the provider had accepted; their handles are in the ledger.
     """
-    handles = []
-    for job, intent in enumerate(intents):
-        key = intent.key
-        write("job.intended", {"key": key, "backend": plan.backend, "job": job, "request": plan.request.digest})
-        handle = _submit(backend, plan, job, intent, polling)
-        write("job.submitted", {"key": key, "handle": handle.to_json()})
-        handles.append(handle)
-    results = []
-    for handle in handles:
-        wait(backend, handle, polling)
-        raw = backend.fetch(handle)
-        facts: dict[str, JSON] = {"key": handle.key, "raw": raw.raw_digest, "provider": dict(raw.provider)}
-        if raw.cost is not None:
-            facts["cost"] = raw.cost.to_json()
-        write("job.finished", facts)
-        results.append(raw)
-    return handles, results
-
-
-def _submit(backend: Backend, plan: Plan, job: int, intent: Intent, polling: Polling) -> JobHandle:
-    pause = polling.first
-    for attempt in range(1, polling.attempts + 1):
+    done: dict[int, Finished] = {}
+    for position, intent in enumerate(intents):
+        known = outbox.journal.known(backend.name, intent.key)
+        if known is not None and known.finished is not None and known.handle is not None:
+            raw = result_from(outbox.get, known.finished)
+            done[position] = Finished(intent=intent, handle=known.handle, raw=raw, adopted=True)
+    left = [p for p in range(len(intents)) if p not in done]
+    new = [p for p in left if outbox.journal.known(backend.name, intents[p].key) is None]
+    for part in _runs(new):
+        outbox.write([("jobs.intended", _intended(backend, plan, [intents[p] for p in part]))])
+    step = backend.capabilities.max_in_flight or WINDOW
+    road = Road(backend=backend, plan=plan, run=intents[0].run, outbox=outbox, polling=polling, breaker=breaker)
+    for at in range(0, len(left), step):
+        window = {p: intents[p] for p in left[at : at + step]}
         try:
-            return backend.submit(plan, job, intent=intent)
-        except SubmissionUncertain:
-            found = backend.find(intent)
-            if found is None:
-                raise
-            return found
-        except BackendUnavailable as cause:  # certainly not accepted: safe to try again with the same key
-            if attempt == polling.attempts:
-                raise
-            after = cause.retry_after if isinstance(cause, RateLimited) else None
-            polling.sleep(after or pause)
-            pause = min(pause * polling.factor, polling.longest)
-    raise AssertionError("unreachable")
+            done |= _window(road, window, deadline)
+        except QimgError as error:
+            error.facts["accepted"] = int(error.facts.get("accepted", 0)) + len(done)  # type: ignore[call-overload]
+            raise
+    return [done[p] for p in range(len(intents))]
 
 
-def wait(backend: Backend, handle: JobHandle, polling: Polling) -> None:
-    """Ask until the job is over.
+def _runs(positions: list[int]) -> list[list[int]]:
+    """In pieces that fit one entry."""
+    return [positions[at : at + 4096] for at in range(0, len(positions), 4096)]
 
-    Raises:
-        JobFailed, JobCancelled: how it ended.
-        JobTimeout: the wait ended first; the job is alive and its handle is in the ledger.
-    """
-    waited, pause = 0.0, polling.first
-    while not (status := backend.poll(handle)).state.terminal:
-        if polling.timeout is not None and waited >= polling.timeout:
-            raise JobTimeout(f"{handle.backend} job {handle.key[:12]} is still {status.state} after {waited:.0f} s")
-        polling.sleep(pause)
-        waited += pause
-        pause = min(pause * polling.factor, polling.longest)
-    if status.state is JobState.FAILED:
-        raise JobFailed(f"{handle.backend}: {status.detail or 'the job failed'}")
-    if status.state is JobState.CANCELLED:
-        raise JobCancelled(f"{handle.backend}: the job was cancelled")
+
+def _intended(backend: Backend, plan: Plan, intents: Sequence[Intent]) -> dict[str, JSON]:
+    first = intents[0]
+    return {
+        "backend": backend.name,
+        "ordinal": first.ordinal,
+        "request": first.request,
+        "jobs": [i.job for i in intents],
+        "rows": plan.request.rows,
+        "shots": plan.request.shots,
+        "estimate": plan.cost.to_json(),
+    }
+
+
+def _window(road: Road, intents: dict[int, Intent], deadline: float | None) -> dict[int, Finished]:
+    before = snapshot(road)
+    handles: dict[int, JobHandle] = {}
+    adopted: set[int] = set()
+    unwritten: list[tuple[str, dict[str, Any]]] = []
+    at_once = road.backend.capabilities.idempotency is Idempotency.NONE
+    try:
+        for position, intent in intents.items():
+            handle, how = acquire(road, intent)
+            handles[position] = handle
+            if how != "known":
+                facts = {"backend": road.name, "key": intent.key, **handle_facts(handle, road.outbox.put)}
+                if how != "job.submitted":
+                    adopted.add(position)
+                unwritten.append(("job.adopted" if how == "job.adopted" else "job.submitted", facts))
+                if at_once:  # nobody else could find it again
+                    road.outbox.write(unwritten)
+                    unwritten.clear()
+    except QimgError as error:
+        error.facts["accepted"] = len(handles)
+        raise
+    finally:
+        if unwritten:
+            road.outbox.write(unwritten)
+    return collect(road, intents, handles, adopted, before, deadline)

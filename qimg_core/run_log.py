@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qimg_core.environment import environment
 from qimg_core.ledger.base import Ledger
-from qimg_core.ledger.entry import Gap
+from qimg_core.ledger.entry import Draft, Gap
 from qimg_core.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class RunLog:
         registry: its plugins may open ledgers and watch entries.
         light: keep run-level entries only.
         opening: gives facts, claims and gaps of ``run.started``; asked once, at the first entry.
+        again: the run is resumed: it begins with ``run.resumed``.
+        owned: whether closing the run closes the ledger; None where that follows from ``given``.
     """
 
     def __init__(
@@ -45,9 +47,12 @@ class RunLog:
         *,
         light: bool,
         opening: Callable[[], tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]],
+        again: bool = False,
+        owned: bool | None = None,
     ) -> None:
         self.run, self.registry = run, registry
-        self._given, self._opening = given, opening
+        self._given, self._opening, self._again = given, opening, again
+        self._owned = isinstance(given, (str, Path)) if owned is None else owned
         self._ledger = given if isinstance(given, Ledger) else None
         self.recorder = Recorder(lambda facts: self.record("executions", facts), self.put, light=light)
         self.started = self.closed = False
@@ -79,12 +84,21 @@ class RunLog:
         self.start()
         missing = [Gap(field, reason) for field, reason in gaps]
         entry = self.ledger.append(kind, run=self.run, facts=facts, claims=claims or {}, gaps=missing)
+        self._show(entry)
+        return entry
+
+    def record_many(self, entries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Append several entries in one commit; durable on return."""
+        self.start()
+        for entry in self.ledger.extend([Draft(kind, run=self.run, facts=facts) for kind, facts in entries]):
+            self._show(entry)
+
+    def _show(self, entry: Entry) -> None:
         for impl in self.registry.hooks.hook.qimg_entry_appended.get_hookimpls():
             try:
                 impl.function(*[entry for _ in impl.argnames])  # a hook may leave the argument out
             except Exception:  # a watcher never blocks the record; its failure is logged
                 log.exception("qimg_entry_appended of %s failed", impl.plugin_name)
-        return entry
 
     def start(self) -> None:
         """Write ``run.started`` if that has not been done."""
@@ -99,7 +113,7 @@ class RunLog:
             gaps = [*gaps, ("git", "qimg_core does not run from a git checkout")]
         try:
             facts = {**facts, "git": git, "artefacts": {"environment": self.put(text)}}
-            self.record("run.started", facts, claims=claims, gaps=gaps)
+            self.record("run.resumed" if self._again else "run.started", facts, claims=claims, gaps=gaps)
         except BaseException:
             self.started = False
             raise
@@ -124,5 +138,5 @@ class RunLog:
                 self.record("run.finished", facts)
                 self.ledger.checkpoint()
         finally:
-            if self._ledger is not None and isinstance(self._given, (str, Path)):
+            if self._ledger is not None and self._owned:
                 self._ledger.close()

@@ -7,28 +7,31 @@ generating and replaying all pass here. Imports floors 0 to 5.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import secrets
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve
 
 from qimg_core.admission import Context, Decision
-from qimg_core.backend import Backend, LocalBackend
+from qimg_core.backend import Backend
+from qimg_core.breaker import Breaker
 from qimg_core.budget import Budget, Spending
 from qimg_core.capabilities import GradientMethod
-from qimg_core.chunks import join
-from qimg_core.errors import AdmissionDenied, ConfigurationError
-from qimg_core.execution import ExecutionRecord, Result, array_digest
-from qimg_core.job import Intent
-from qimg_core.jobs import Polling, run_jobs
+from qimg_core.errors import AdmissionDenied, ConfigurationError, QimgError
+from qimg_core.executing import Executed, execute_local, execute_remote, is_local, record_of
+from qimg_core.execution import Result
+from qimg_core.jobs import Polling
 from qimg_core.plugins import Registry
-from qimg_core.routing import Route, route
+from qimg_core.resuming import Resumed, resumed
+from qimg_core.routing import Hop, Route, may_fall_back, route
 from qimg_core.run_log import RunLog
 from qimg_core.seeds import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -37,7 +40,10 @@ if TYPE_CHECKING:
     from qimg_core.job import JSON
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
+    from qimg_core.mitigation import Mitigation
     from qimg_core.noise import NoiseModel
+
+log = logging.getLogger("qimg")
 
 Activity = Literal["execute", "train", "generate", "replay"]
 
@@ -49,16 +55,23 @@ class Session:
         ledger: a folder (made when first needed), an open ledger, a URI that a plugin understands, or
             None to keep the log in memory.
         seed: root of every seed of the run; None draws one and records it.
-        backend: the device asked for: a name or a driver.
+        backend: the device asked for: a name, a `Hop` with its limits (or its text, such as
+            ``ibm:ibm_fez[within=600]``), or a driver.
         fallback: devices to try next, in order. Empty: none.
         shots: default for requests that generators make; None for exact numbers.
         noise: default noise model for the same.
+        mitigation: default error mitigation for the same.
         budget: what the run may spend.
         profile: "full", or "light" for local work that needs run-level entries only.
         activity: what the run is for.
         context: what the caller states (purpose, sensitivity, consent, region); claims, not facts.
         registry: the plugins; None discovers the installed ones.
         polling: how to wait for remote jobs.
+        resume: a run id: go on with that run of the same ledger. It keeps its id and seed; jobs that it
+            sent are found again, results that it had are read from the ledger, nothing is paid twice.
+        proposals: "off"; "keep" stores the numbers of every request for later use; "reuse" takes them
+            from the ledger where the very same request has been executed before, and says so.
+        breaker: counts the failures of providers; share one between sessions of a process.
     """
 
     def __init__(
@@ -66,46 +79,76 @@ class Session:
         ledger: Ledger | str | Path | None = None,
         *,
         seed: int | None = None,
-        backend: str | Backend = "simulator",
-        fallback: Sequence[str] = (),
+        backend: str | Hop | Backend = "simulator",
+        fallback: Sequence[str | Hop] = (),
         shots: int | None = None,
         noise: NoiseModel | None = None,
+        mitigation: Mitigation | None = None,
         budget: Budget | None = None,
         profile: Literal["full", "light"] = "full",
         activity: Activity = "execute",
         context: Mapping[str, str] | None = None,
         registry: Registry | None = None,
         polling: Polling | None = None,
+        resume: str | None = None,
+        proposals: Literal["off", "keep", "reuse"] = "off",
+        breaker: Breaker | None = None,
     ) -> None:
         if shots is not None and shots < 1:
             raise ConfigurationError(f"shots: wanted 1 or more, or None for exact numbers, got {shots}")
         if profile not in ("full", "light"):
             raise ConfigurationError(f"profile: wanted 'full' or 'light', got {profile!r}")
-        now = dt.datetime.now(dt.UTC)
-        self.run = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-        self.seed = secrets.randbits(62) if seed is None else int(seed)
+        if proposals not in ("off", "keep", "reuse"):
+            raise ConfigurationError(f"proposals: wanted 'off', 'keep' or 'reuse', got {proposals!r}")
         self.registry = registry if registry is not None else Registry()
-        self.shots, self.noise_model, self.profile = shots, noise, profile
+        self.breaker = breaker or Breaker()
+        self._backends: dict[str, Backend] = {}
+        first = backend.name if isinstance(backend, Backend) else backend
+        self.hops = tuple(h if isinstance(h, Hop) else Hop.parse(h) for h in (first, *fallback))
+        if isinstance(backend, Backend):
+            self._backends[backend.name] = backend
+        for hop in () if isinstance(backend, Backend) else self.hops:
+            self.registry.spec("backend", hop.backend)  # an unknown name is an error before anything is written
+        self.resumed: Resumed | None = None
+        owned = isinstance(ledger, (str, Path))
+        if resume is not None:
+            self.resumed, ledger = resumed(ledger, resume, self.registry, seed=seed, backend=self.hops[0].backend)
+            seed = self.resumed.seed
+        now = dt.datetime.now(dt.UTC)
+        self.run = resume or f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+        self.seed = secrets.randbits(62) if seed is None else int(seed)
+        self.shots, self.noise_model, self.mitigation, self.profile = shots, noise, mitigation, profile
         self.activity: Activity = activity
         self.context = Context(run=self.run, activity=activity, **(context or {}))  # type: ignore[arg-type]
         self.polling = polling or Polling()
+        self.proposals = proposals
         self.spending = Spending(budget or Budget())
-        self._backends: dict[str, Backend] = {}
-        if isinstance(backend, Backend):
-            self._backends[backend.name] = backend
-            self.chain: tuple[str, ...] = (backend.name, *fallback)
-        else:
-            self.chain = (backend, *fallback)
-            for name in self.chain:
-                self.registry.spec("backend", name)  # an unknown name is an error before anything is written
         self._routes: dict[object, tuple[Route, tuple[Decision, ...]]] = {}
-        self.log = RunLog(ledger, self.run, self.registry, light=profile == "light", opening=self._opening)
+        self._lock = threading.RLock()
+        self.log = RunLog(
+            ledger,
+            self.run,
+            self.registry,
+            light=profile == "light",
+            opening=self._opening,
+            again=self.resumed is not None,
+            owned=owned,
+        )
         self._ordinal = 0
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """Names of the device asked for and of the fallbacks, in order."""
+        return tuple(hop.backend for hop in self.hops)
 
     # -- the road ---------------------------------------------------------------------------
 
     def plan(self, request: ExecutionRequest, *, gradient: GradientMethod | None = None) -> Plan:
         """What running ``request`` would do and cost. Pure: sends nothing, writes nothing."""
+        if request.mitigation is not None:
+            from qimg_core.mitigated import mitigated_plan
+
+            return mitigated_plan(self, request)
         return self._route(request, gradient)[1].plan
 
     def execute(self, request: ExecutionRequest, *, gradient: GradientMethod | None = None, label: str = "") -> Result:
@@ -120,54 +163,141 @@ class Session:
             CapabilityError, PolicyError: nothing was sent.
             BackendError, JobError: see `qimg_core.errors`; the intent is in the ledger.
         """
+        if request.mitigation is not None:
+            from qimg_core.mitigated import execute_mitigated
+
+            return execute_mitigated(self, request, label)
+        return self._execute(request, gradient, label, self._next_ordinal())
+
+    async def aexecute(
+        self, request: ExecutionRequest, *, gradient: GradientMethod | None = None, label: str = ""
+    ) -> Result:
+        """`execute` in a thread: several may be awaited together. Ordinals follow the order of the calls."""
+        import asyncio
+
+        if request.mitigation is not None:
+            return await asyncio.to_thread(self.execute, request, gradient=gradient, label=label)
+        ordinal = self._next_ordinal()
+        return await asyncio.to_thread(self._execute, request, gradient, label, ordinal)
+
+    def vjp(self, request: ExecutionRequest, cotangent: Any, *, label: str = "") -> tuple[Any, Any]:
+        """Derivatives of a loss through one exact request, on a device that claims adjoint gradients.
+
+        Args:
+            request: numpy arrays, no shots.
+            cotangent: float64 (rows, measurement.width): derivative of the loss by each number of the result.
+            label: for the record.
+
+        Returns:
+            derivatives by inputs (rows, n_inputs), and by weights in their shape.
+
+        Raises:
+            CapabilityError: the device does not claim adjoint gradients.
+        """
+        from qimg_core.executing import execute_vjp
+
+        key, found = self._route(request, GradientMethod.ADJOINT)
+        with self._lock:
+            self._admit(key, found)
+        ordinal = self._next_ordinal()
+        executed, out = execute_vjp(found, request, cotangent)
+        self._add(found, executed, request, GradientMethod.ADJOINT, label, ordinal)
+        return out
+
+    def _next_ordinal(self) -> int:
+        with self._lock:
+            ordinal, self._ordinal = self._ordinal, self._ordinal + 1
+            return ordinal
+
+    def _execute(
+        self,
+        request: ExecutionRequest,
+        gradient: GradientMethod | None,
+        label: str,
+        ordinal: int,
+        mitigation: str | None = None,
+    ) -> Result:
         key, found = self._route(request, gradient)
-        self._admit(key, found)
-        ordinal, self._ordinal = self._ordinal, self._ordinal + 1
-        plan, backend = found.plan, found.backend
-        local = isinstance(backend, LocalBackend) and plan.cost.is_free
-        full = self.profile == "full"
-        identity = request.digest if full or not local else str(ordinal)
-        intents = [Intent(run=self.run, ordinal=ordinal, job=job, request=identity) for job in range(plan.n_jobs)]
-        if local:
-            handles = [backend.submit(plan, job, intent=i) for job, i in enumerate(intents)]
-            raws = [backend.fetch(h) for h in handles]
-            for handle in handles:
-                backend.forget(handle)  # type: ignore[attr-defined]
-        else:
-            handles, raws = run_jobs(backend, plan, intents, self.record, self.polling)
-        data = join([raw.data for raw in raws])
-        record = ExecutionRecord(
+        while True:
+            with self._lock:
+                self._admit(key, found)
+            try:
+                executed = self._run(found, ordinal)
+            except QimgError as error:
+                if not may_fall_back(error) or found.hop + 1 >= len(self.hops):
+                    raise
+                found = self._fall_back(found, gradient, error)
+                key = (key, found.hop)
+            else:
+                break
+        return self._add(found, executed, request, gradient, label, ordinal, mitigation)
+
+    def _run(self, found: Route, ordinal: int) -> Executed:
+        """On the device, or from the ledger where the very same request has been executed before."""
+        if self.proposals != "off" and not is_local(found):
+            from qimg_core.reuse import remembered
+
+            if self.proposals == "reuse" and (kept := remembered(self, found)) is not None:
+                return kept
+        if is_local(found):
+            return execute_local(found, self.run, ordinal, full=self.profile == "full")
+        return execute_remote(self, found, ordinal)
+
+    def _add(
+        self,
+        found: Route,
+        executed: Executed,
+        request: ExecutionRequest,
+        gradient: GradientMethod | None,
+        label: str,
+        ordinal: int,
+        mitigation: str | None = None,
+    ) -> Result:
+        record = record_of(
+            found,
+            executed,
             ordinal=ordinal,
             label=label,
-            asked_backend=self.chain[0],
-            ran_backend=backend.name,
-            device_kind=backend.capabilities.kind.value,
-            fallback_reason=found.fallback_reason,
-            request=identity,
-            circuit=request.circuit.digest,
-            inputs=request.inputs_digest if full else None,
-            weights=request.weights_digest if full else None,
-            output=array_digest(data) if full else None,
-            rows=request.rows,
-            shots=request.shots,
-            seed=request.seed,
-            noise=None if request.noise is None else request.noise.digest,
-            gradient=None if gradient is None else gradient.value,
-            precision=str(request.inputs.dtype).replace("torch.", ""),
-            decisions=plan.decisions,
-            jobs=tuple(handles) if not local else (),
-            raw=tuple(raw.raw_digest for raw in raws if raw.raw_digest),
+            asked=self.hops[0].backend,
+            gradient=gradient,
+            full=self.profile == "full",
+            mitigation=mitigation,
         )
-        self.log.recorder.add(record)
-        if not local:
-            self.flush()
-        return Result(data=data, request=request, record=record)
+        with self._lock:
+            if self.proposals != "off" and executed.reused is None and not is_local(found):
+                from qimg_core.reuse import remember
+
+                remember(self, record, request, executed.data)
+            self.log.recorder.add(record)
+            if executed.handles or executed.reused:
+                self.flush()
+        return Result(data=executed.data, request=request, record=record)
+
+    def _fall_back(self, found: Route, gradient: GradientMethod | None, error: QimgError) -> Route:
+        """Go on with the next device of the chain, loudly."""
+        failures = (*found.failures, error)
+        new = route(
+            found.plan.request,
+            self.hops,
+            self._reachable,
+            gradient,
+            self.spending.budget,
+            start=found.hop + 1,
+            failures=failures,
+        )
+        reason = f"{type(error).__name__}: {error.message}"
+        log.warning("%s -> %s: %s", found.backend.name, new.backend.name, reason)
+        self.record("route.fell_back", {"from": found.backend.name, "to": new.backend.name, "reason": reason})
+        return new
 
     def gradient_for(self, request: ExecutionRequest) -> GradientMethod:
-        """Backprop for exact numbers where the asked device claims it, else parameter shift."""
+        """Backprop or adjoint for exact numbers where the asked device claims it, else parameter shift."""
         claimed = self.backend(self.chain[0]).capabilities.gradients
-        if request.shots is None and GradientMethod.BACKPROP in claimed:
-            return GradientMethod.BACKPROP
+        if request.shots is None and request.mitigation is None:
+            if GradientMethod.BACKPROP in claimed:
+                return GradientMethod.BACKPROP
+            if GradientMethod.ADJOINT in claimed and request.noise is None:
+                return GradientMethod.ADJOINT
         return GradientMethod.PARAMETER_SHIFT
 
     def _route(self, request: ExecutionRequest, gradient: GradientMethod | None) -> tuple[object, Route]:
@@ -177,7 +307,12 @@ class Session:
             old = cached[0]
             if old.plan.lowered is old.plan.request:  # nothing of the plan depends on the numbers
                 return key, evolve(old, plan=evolve(old.plan, request=request, lowered=request))
-        return key, route(request, self.chain, self.backend, gradient)
+        return key, route(request, self.hops, self._reachable, gradient, self.spending.budget)
+
+    def _reachable(self, name: str) -> Backend:
+        if len(self.hops) > 1 and self.breaker.is_open(name):
+            self.breaker.check(name)
+        return self.backend(name)
 
     def _admit(self, key: object, found: Route) -> None:
         """Budget and policies; the first plan of a structure is written down before it runs."""
@@ -205,6 +340,7 @@ class Session:
             "noise": None if request.noise is None else request.noise.digest,
             "gradient": None if plan.gradient is None else plan.gradient.value,
             "cost": plan.cost.to_json(),
+            "footprint": None if plan.footprint is None else plan.footprint.to_json(),
             "decisions": list(plan.decisions),
             "fallback_reason": found.fallback_reason,
             "policies": [d.policy for d in decisions],
@@ -262,6 +398,11 @@ class Session:
         """Append an entry of this run; durable on return."""
         return self.log.record(kind, facts, claims=claims, gaps=gaps)
 
+    def record_many(self, entries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Append several entries of this run in one commit; durable on return."""
+        with self._lock:
+            self.log.record_many(entries)
+
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """A training step ended: its loss joins the record of its executions."""
         self.log.start()
@@ -290,6 +431,8 @@ class Session:
             "plugin": self._plugin_version(),
             "shots": self.shots,
             "noise": None if self.noise_model is None else self.noise_model.to_json(),
+            "mitigation": None if self.mitigation is None else self.mitigation.to_json(),
+            "proposals": self.proposals,
             "budget": self.spending.budget.to_json(),
             "profile": self.profile,
             "threads": threads(),
