@@ -63,7 +63,8 @@ class Road:
     """One plan on its way through one driver.
 
     Args:
-        backend, plan: what is sent, and to whom.
+        backend: to whom.
+        plan: what is sent; None where nothing will be.
         run: the run id.
         outbox: the run's ledger.
         polling: how to wait.
@@ -71,7 +72,7 @@ class Road:
     """
 
     backend: Backend
-    plan: Plan
+    plan: Plan | None
     run: str
     outbox: Outbox
     polling: Polling

@@ -48,11 +48,20 @@ def resumed(
     if given is None:
         raise ConfigurationError("a run is resumed from its ledger; a log in memory is gone with its process")
     ledger = given if isinstance(given, Ledger) else open_ledger(given, registry, create=False)
+    try:
+        return _read(ledger, run, seed, backend), ledger
+    except BaseException:
+        if ledger is not given:
+            ledger.close()
+        raise
+
+
+def _read(ledger: Ledger, run: str, seed: int | None, backend: str) -> Resumed:
     started = next(iter(ledger.entries(run=run, kind="run.started")), None)
     if started is None:
         runs = [e.run for e in ledger.entries(kind="run.started") if e.run]
         last = f"; its last runs: {', '.join(runs[-3:])}" if runs else ""
-        raise ConfigurationError(f"no run {run!r} in this ledger{last}", hint="qimg ledger runs")
+        raise ConfigurationError(f"no run {run!r} in this ledger{last}", hint="qimg jobs list")
     facts = started.facts
     if seed is not None and str(seed) != facts["seed"]:
         raise ConfigurationError(f"run {run} has seed {facts['seed']}; leave --seed out, or give the same")
@@ -61,4 +70,4 @@ def resumed(
             f"run {run} asked for {facts['backend']}, this asks for {backend}", hint=f"--backend {facts['backend']}"
         )
     finished = any(e.facts.get("status") == "ok" for e in ledger.entries(run=run, kind="run.finished"))
-    return Resumed(int(facts["seed"]), Journal.of(ledger, run), finished), ledger
+    return Resumed(int(facts["seed"]), Journal.of(ledger, run), finished)

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from qimg_core.capabilities import Idempotency
 from qimg_core.errors import (
+    BackendError,
     BackendUnavailable,
     BreakerOpen,
     JobCancelled,
@@ -49,7 +50,7 @@ def acquire(road: Road, intent: Intent) -> tuple[JobHandle, str]:
     intent = evolve(intent, at=known.intent.at)
     idempotency = road.backend.capabilities.idempotency
     if idempotency is not Idempotency.TOKEN:
-        found = _look_up(road, intent)
+        found = look_up(road, intent)
         if found is not None:
             return found, "job.adopted"
         if idempotency is Idempotency.NONE and not known.resolved:
@@ -63,6 +64,7 @@ def acquire(road: Road, intent: Intent) -> tuple[JobHandle, str]:
 def _submit(road: Road, intent: Intent) -> tuple[JobHandle, str]:
     backend, polling = road.backend, road.polling
     pause, job = polling.first, intent.job
+    assert road.plan is not None
     for attempt in range(1, polling.attempts + 1):
         road.breaker.check(backend.name)
         try:
@@ -71,7 +73,7 @@ def _submit(road: Road, intent: Intent) -> tuple[JobHandle, str]:
             road.breaker.failed(backend.name)
             last = attempt == polling.attempts
             if backend.capabilities.idempotency is not Idempotency.TOKEN:
-                found = _look_up(road, intent)
+                found = look_up(road, intent)
                 if found is not None:
                     return found, "job.adopted"
                 if last or not cause.answered or backend.capabilities.idempotency is Idempotency.NONE:
@@ -90,11 +92,21 @@ def _submit(road: Road, intent: Intent) -> tuple[JobHandle, str]:
             road.breaker.succeeded(backend.name)
             return handle, "job.submitted"
         polling.sleep(pause)
+        if backend.capabilities.idempotency is Idempotency.TAG and (found := _glance(road, intent)) is not None:
+            return found, "job.adopted"
         pause = min(pause * polling.factor, polling.longest)
     raise AssertionError("unreachable")
 
 
-def _look_up(road: Road, intent: Intent) -> JobHandle | None:
+def _glance(road: Road, intent: Intent) -> JobHandle | None:
+    """One look before sending again: some providers say no to a job that they have taken."""
+    try:
+        return road.backend.find(intent)
+    except BackendError:  # it is not reachable, which the next submission will say
+        return None
+
+
+def look_up(road: Road, intent: Intent) -> JobHandle | None:
     """Ask several times: a provider's list may lag behind what it accepted."""
     for look in range(road.polling.looks):
         if look:

@@ -37,6 +37,7 @@ COMMANDS = {
     "data": ("data:data", "List, download and look at datasets."),
     "plugin": ("plugin:plugin", "List plugins and what they supply."),
     "backends": ("backends:backends", "List devices and what they can do."),
+    "jobs": ("jobs:jobs", "Find, fetch and cancel the jobs that runs sent to providers."),
     "ledger": ("ledger:ledger", "Read a ledger, sign its head."),
     "doctor": ("doctor:doctor", "Check this installation."),
 }

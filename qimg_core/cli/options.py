@@ -73,20 +73,40 @@ class RunOptions:
     fallback: tuple[str, ...]
     shots: int | None
     noise: str | None
+    mitigation: str | None
+    proposals: str
     profile: str
     max_cost: str | None
     max_jobs: int | None
     max_shots: int | None
+    max_depth: int | None
+    max_two_qubit_gates: int | None
+    timeout: float | None
     allow_unknown_cost: bool
     stated: tuple[str, ...]
+    resume: str | None = None
 
 
 _RUN: list[Callable[[Any], Any]] = [
     click.option("--seed", type=int, help="Root of every seed of the run; drawn and recorded where it is not given."),
-    click.option("--backend", default="simulator", show_default=True, metavar="NAME", help="The device."),
+    click.option(
+        "--backend",
+        default="simulator",
+        show_default=True,
+        metavar="NAME",
+        help="The device, see `qimg backends`; with limits of a chain: NAME[within=SECONDS,rows=N,wires=N].",
+    ),
     click.option("--fallback", multiple=True, metavar="NAME", help="A device to try next; repeatable, in order."),
     click.option("--shots", type=int, help="Sample each circuit so many times; exact numbers where it is not given."),
     click.option("--noise", metavar="MODEL", help="E.g. depolarizing=0.01,readout=0.02."),
+    click.option("--mitigation", metavar="METHODS", help="Of expectation values: readout, zne=1/3/5[:richardson]."),
+    click.option(
+        "--proposals",
+        type=click.Choice(["off", "keep", "reuse"]),
+        default="off",
+        show_default=True,
+        help="Keep what remote devices return; reuse it where the same request was executed before.",
+    ),
     click.option(
         "--profile",
         type=click.Choice(["full", "light"]),
@@ -98,6 +118,9 @@ _RUN: list[Callable[[Any], Any]] = [
     click.option("--max-cost", metavar="AMOUNT", help="Refuse to spend more, in the provider's unit."),
     click.option("--max-jobs", type=int, help="Refuse to send more jobs to devices that are not free."),
     click.option("--max-shots", type=int, help="Refuse to take more shots."),
+    click.option("--max-depth", type=int, help="Refuse deeper circuits, as the device executes them."),
+    click.option("--max-two-qubit-gates", type=int, help="Refuse circuits of more, as the device executes them."),
+    click.option("--timeout", type=float, metavar="SECONDS", help="Wait no longer for the jobs of one request."),
     click.option("--allow-unknown-cost", is_flag=True, help="Go on where a device publishes no price."),
     click.option(
         "--stated", multiple=True, metavar="KEY=VALUE", help=f"What you state for the record: {', '.join(_STATED)}."
@@ -107,7 +130,7 @@ _RUN: list[Callable[[Any], Any]] = [
 
 def run_options(command: F) -> F:
     """Everything a `Session` can be told, handed over as ``run: RunOptions``."""
-    names = [a.name for a in attrs_fields(RunOptions)]
+    names = [a.name for a in attrs_fields(RunOptions) if a.name != "resume"]  # the commands that can, have it
 
     @functools.wraps(command)
     def with_run(*args: Any, **kwargs: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from qimg_core.budget import Budget
 from qimg_core.cli.options import RunOptions, parse_amount, parse_stated
@@ -14,7 +14,9 @@ from qimg_core.generator import Arm
 from qimg_core.hooks import GeneratorSpec
 from qimg_core.ledger.database import DATABASE
 from qimg_core.ledger.opening import open_ledger
+from qimg_core.mitigation import parse_mitigation
 from qimg_core.noise import parse_noise
+from qimg_core.polling import Polling
 from qimg_core.session import Session
 from qimg_core.storage import storage_error
 
@@ -40,12 +42,18 @@ def open_run(app: App, run: RunOptions, activity: Literal["train", "generate"]) 
             max_cost=parse_amount(run.max_cost),
             max_jobs=run.max_jobs,
             max_shots=run.max_shots,
+            max_depth=run.max_depth,
+            max_two_qubit_gates=run.max_two_qubit_gates,
             allow_unknown_cost=run.allow_unknown_cost,
         ),
         profile="light" if run.profile == "light" else "full",
         activity=activity,
         context=parse_stated(run.stated),
         registry=app.registry,
+        mitigation=None if run.mitigation is None else parse_mitigation(run.mitigation),
+        proposals=cast("Literal['off', 'keep', 'reuse']", run.proposals),
+        polling=Polling(timeout=run.timeout),
+        resume=run.resume,
     )
     try:
         with session:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from attrs import evolve
 
 from qimg_core.cli.making import Order, make
 from qimg_core.cli.options import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--out", default="images.png", show_default=True, metavar="FILE.png", help="The picture of all of them.")
 @click.option("--each", metavar="FOLDER", help="Write every image as a file of its own, too.")
 @click.option("--columns", type=click.IntRange(1), help="Images in a row of the picture.")
+@click.option("--resume", metavar="RUN", help="Go on with an interrupted run: nothing is sent or paid twice.")
 @run_options
 @json_option
 @click.pass_obj
@@ -50,6 +52,7 @@ def generate(
     out: str,
     each: str | None,
     columns: int | None,
+    resume: str | None,
     run: RunOptions,
 ) -> None:
     """Make images and their record.
@@ -68,7 +71,7 @@ def generate(
         each=None if each is None else Path(each),
         columns=columns,
     )
-    made = make(app, run, order)
+    made = make(app, evolve(run, resume=resume), order)
     more = f" and {len(made['files']) - 1} single files in {each}" if each is not None else ""
     lines = [
         (
