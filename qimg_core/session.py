@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from qimg_core.ledger.entry import Entry
     from qimg_core.mitigation import Mitigation
     from qimg_core.noise import NoiseModel
+    from qimg_core.proposals import Proposals
 
 log = logging.getLogger("qimg")
 
@@ -122,6 +123,7 @@ class Session:
         self.context = Context(run=self.run, activity=activity, **(context or {}))  # type: ignore[arg-type]
         self.polling = polling or Polling()
         self.proposals = proposals
+        self.known_proposals: Proposals | None = None
         self.spending = Spending(budget or Budget())
         self._routes: dict[object, tuple[Route, tuple[Decision, ...]]] = {}
         self._lock = threading.RLock()
@@ -234,10 +236,12 @@ class Session:
 
     def _run(self, found: Route, ordinal: int) -> Executed:
         """On the device, or from the ledger where the very same request has been executed before."""
-        if self.proposals != "off" and not is_local(found):
+        if self.proposals == "reuse":
             from qimg_core.reuse import remembered
 
-            if self.proposals == "reuse" and (kept := remembered(self, found)) is not None:
+            with self._lock:
+                kept = remembered(self, found)
+            if kept is not None:
                 return kept
         if is_local(found):
             return execute_local(found, self.run, ordinal, full=self.profile == "full")
@@ -264,7 +268,7 @@ class Session:
             mitigation=mitigation,
         )
         with self._lock:
-            if self.proposals != "off" and executed.reused is None and not is_local(found):
+            if self.proposals != "off":
                 from qimg_core.reuse import remember
 
                 remember(self, record, request, executed.data)

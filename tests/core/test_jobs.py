@@ -505,3 +505,27 @@ def test_cancelled_elsewhere_is_said(registry):
     with Session(None, seed=1, backend=fake, registry=registry, polling=QUIET) as session:
         with pytest.raises(JobCancelled):
             session.execute(request())
+
+
+# -- proposals ---------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_used_again_and_the_record_says_whose(registry, tmp_path):
+    fake = FakeProvider()
+    with Session(tmp_path / "r", seed=1, backend=fake, registry=registry, polling=QUIET, proposals="keep") as session:
+        first = session.execute(request(2, shots=100, seed=9))
+        session.execute(request(2, shots=100, seed=9))
+    assert fake.submits == 2  # kept, not reused
+    with Session(tmp_path / "r", seed=2, backend=fake, registry=registry, polling=QUIET, proposals="reuse") as again:
+        second = again.execute(request(2, shots=100, seed=9))
+        other = again.execute(request(2, shots=100, seed=10))
+    np.testing.assert_array_equal(first.data, second.data)
+    assert second.record.reused == f"{session.run}/1"
+    assert "nothing was sent" in second.record.decisions[-1]
+    assert second.record.jobs == ()
+    assert other.record.reused is None
+    assert fake.submits == 3
+    with open_ledger(tmp_path / "r", Registry(discover=False), create=False, read_only=True) as ledger:
+        (entry,) = ledger.entries(kind="proposal.reused")
+        assert entry.facts["source"]["run"] == session.run
+        assert entry.run == again.run
