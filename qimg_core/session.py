@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve
 
-from qimg_core.admission import Context, Decision
+from qimg_core.admission import Context
+from qimg_core.admitting import admit, opening_facts
 from qimg_core.backend import Backend
 from qimg_core.breaker import Breaker
 from qimg_core.budget import Budget, Spending
 from qimg_core.capabilities import GradientMethod
-from qimg_core.errors import AdmissionDenied, ConfigurationError, QimgError
+from qimg_core.errors import ConfigurationError, QimgError
 from qimg_core.executing import Executed, execute_local, execute_remote, is_local, record_of
 from qimg_core.execution import Result
 from qimg_core.jobs import Polling
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from qimg_core.admission import Decision
     from qimg_core.execution import ExecutionRequest, Plan
     from qimg_core.generator import Generator
-    from qimg_core.job import JSON
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
     from qimg_core.mitigation import Mitigation
@@ -327,37 +328,7 @@ class Session:
                 self.spending.reserve(plan)
             return
         self.spending.reserve(plan)
-        answers = self.registry.hooks.hook.qimg_admit(plan=plan, context=self.context)
-        decisions = tuple(a for a in answers if a is not None)
-        refused = [d for d in decisions if d.verdict != "allow"]
-        if refused:
-            reasons = "; ".join(f"{d.policy}: {', '.join(d.reasons) or d.verdict}" for d in refused)
-            self.record("plan.refused", {"backend": plan.backend, "reasons": reasons})
-            raise AdmissionDenied(f"refused before anything was sent: {reasons}", reasons=reasons)
-        request = plan.request
-        facts: dict[str, JSON] = {
-            "backend": plan.backend,
-            "device_kind": found.backend.capabilities.kind.value,
-            "circuit": request.circuit.digest,
-            "rows": request.rows,
-            "shots": request.shots,
-            "noise": None if request.noise is None else request.noise.digest,
-            "gradient": None if plan.gradient is None else plan.gradient.value,
-            "cost": plan.cost.to_json(),
-            "footprint": None if plan.footprint is None else plan.footprint.to_json(),
-            "decisions": list(plan.decisions),
-            "fallback_reason": found.fallback_reason,
-            "policies": [d.policy for d in decisions],
-            "artefacts": {"circuit": self.put(request.circuit.canonical())},
-        }
-        snapshot = found.backend.snapshot()
-        gaps = []
-        if snapshot is None:
-            gaps.append(("snapshot", "the driver gives no snapshot"))
-        else:
-            facts["snapshot"] = {"digest": snapshot.digest, "data": dict(snapshot.data)}
-        self.record("plan.admitted", facts, gaps=gaps)
-        self._routes[key] = (found, decisions)
+        self._routes[key] = (found, admit(self, found))
 
     # -- devices, seeds ----------------------------------------------------------------------
 
@@ -422,34 +393,7 @@ class Session:
         return self.log.recorder.tally.kinds
 
     def _opening(self) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]:
-        from qimg_core import __version__
-        from qimg_core.environment import threads
-
-        facts = {
-            "schema": "qimg.run/1",
-            "activity": self.activity,
-            "qimg_core": __version__,
-            "seed": str(self.seed),
-            "backend": self.chain[0],
-            "fallback": list(self.chain[1:]),
-            "plugin": self._plugin_version(),
-            "shots": self.shots,
-            "noise": None if self.noise_model is None else self.noise_model.to_json(),
-            "mitigation": None if self.mitigation is None else self.mitigation.to_json(),
-            "proposals": self.proposals,
-            "budget": self.spending.budget.to_json(),
-            "profile": self.profile,
-            "threads": threads(),
-        }
-        stated = {k: getattr(self.context, k) for k in ("purpose", "sensitivity", "consent", "region")}
-        claims = {k: v for k, v in stated.items() if v != "unstated"}
-        return facts, claims, [(k, "not stated by the caller") for k, v in stated.items() if v == "unstated"]
-
-    def _plugin_version(self) -> str:
-        try:
-            return self.registry.version_of("backend", self.chain[0])
-        except ConfigurationError:  # a driver object that no plugin registered
-            return type(self.backend()).__module__
+        return opening_facts(self)
 
     def close(self, status: str | None = None, error: str | None = None) -> None:
         """End the run: flush, last entry, signed checkpoint. Nothing where nothing was done."""
