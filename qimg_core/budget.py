@@ -56,11 +56,20 @@ class Spending:
         self.shots = 0
 
     def reserve(self, plan: Plan) -> None:
-        """Count the plan's upper bound.
+        """Count the plan's upper bound. Raises as `check`; nothing is counted then."""
+        self.check(plan)
+        self.cost, self.jobs, self.shots = (
+            self.cost + (plan.cost.high or 0),
+            self.jobs + (0 if plan.cost.is_free else plan.n_jobs),
+            self.shots + plan.total_shots,
+        )
+
+    def check(self, plan: Plan) -> None:
+        """Would the plan's upper bound fit?
 
         Raises:
             UnknownCost: the price is not known and the budget does not allow that.
-            BudgetExceeded: a bound would be passed; nothing is counted then.
+            BudgetExceeded: a bound would be passed.
         """
         budget, cost = self.budget, plan.cost
         if cost.high is None and not budget.allow_unknown_cost:
@@ -72,11 +81,6 @@ class Spending:
         self._within("cost", self.cost + (cost.high or 0), budget.max_cost, cost)
         self._within("jobs", self.jobs + jobs, budget.max_jobs, cost)
         self._within("shots", self.shots + plan.total_shots, budget.max_shots, cost)
-        self.cost, self.jobs, self.shots = (
-            self.cost + (cost.high or 0),
-            self.jobs + jobs,
-            self.shots + plan.total_shots,
-        )
 
     def reconcile(self, estimated: Cost, billed: Sequence[Cost]) -> None:
         """Put what was billed in the place of what was reserved, where every bill is known in the same unit."""

@@ -85,6 +85,7 @@ class Pipeline:
             shots=session.shots,
             seed=None if session.shots is None else session.seed_for(self.name, "shots"),
             noise=session.noise_model,
+            mitigation=session.mitigation,
         )
         result = session.execute(request, label=self.name)
         features = self.observable.reduce(result.data, self.observable_parameters)

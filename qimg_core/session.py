@@ -170,7 +170,7 @@ class Session:
             from qimg_core.mitigated import execute_mitigated
 
             return execute_mitigated(self, request, label)
-        return self._execute(request, gradient, label, self._next_ordinal())
+        return self.execute_as(request, gradient, label, self.next_ordinal())
 
     async def aexecute(
         self, request: ExecutionRequest, *, gradient: GradientMethod | None = None, label: str = ""
@@ -180,8 +180,8 @@ class Session:
 
         if request.mitigation is not None:
             return await asyncio.to_thread(self.execute, request, gradient=gradient, label=label)
-        ordinal = self._next_ordinal()
-        return await asyncio.to_thread(self._execute, request, gradient, label, ordinal)
+        ordinal = self.next_ordinal()
+        return await asyncio.to_thread(self.execute_as, request, gradient, label, ordinal)
 
     def vjp(self, request: ExecutionRequest, cotangent: Any, *, label: str = "") -> tuple[Any, Any]:
         """Derivatives of a loss through one exact request, on a device that claims adjoint gradients.
@@ -202,17 +202,18 @@ class Session:
         key, found = self._route(request, GradientMethod.ADJOINT)
         with self._lock:
             self._admit(key, found)
-        ordinal = self._next_ordinal()
+        ordinal = self.next_ordinal()
         executed, out = execute_vjp(found, request, cotangent)
         self._add(found, executed, request, GradientMethod.ADJOINT, label, ordinal)
         return out
 
-    def _next_ordinal(self) -> int:
+    def next_ordinal(self) -> int:
+        """The number of the next request of this run."""
         with self._lock:
             ordinal, self._ordinal = self._ordinal, self._ordinal + 1
             return ordinal
 
-    def _execute(
+    def execute_as(
         self,
         request: ExecutionRequest,
         gradient: GradientMethod | None,
@@ -220,6 +221,7 @@ class Session:
         ordinal: int,
         mitigation: str | None = None,
     ) -> Result:
+        """`execute` one plain request under a number that was drawn before; ``mitigation`` is its role in one."""
         key, found = self._route(request, gradient)
         while True:
             with self._lock:
