@@ -67,7 +67,7 @@ def _teardown(namespace: dict[str, Any]) -> None:
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     path=str(Path(__file__).parent),
-    patterns=["README.md", "docs/*.md", "docs/*/*.md", "plugins/*/README.md"],
+    patterns=["README.md", "docs/*.md", "docs/*/*.md", "docs/*/*/*.md", "plugins/*/README.md"],
     excludes=["docs/_build/**"],
     setup=_setup,
     teardown=_teardown,

@@ -82,6 +82,14 @@ class Backend(ABC):
         """What the provider billed for a finished job; None while it does not say."""
         return None
 
+    def rows_per_job(self, request: ExecutionRequest) -> int | None:
+        """Most rows of one job of this request; None for no bound.
+
+        Override it where a provider bounds circuits or gates and not rows. It may depend on the request's
+        structure, not on its numbers.
+        """
+        return self.capabilities.max_rows
+
     def footprint(self, request: ExecutionRequest) -> Footprint | None:
         """The circuit's figures as the device will execute it, before anything is sent; None where unknown."""
         return None

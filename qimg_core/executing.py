@@ -14,8 +14,8 @@ from qimg_core.errors import ShotShortfall
 from qimg_core.execution import Chunk, ExecutionRecord, array_digest
 from qimg_core.job import Intent
 from qimg_core.jobs import run_jobs
-from qimg_core.journal import Journal
-from qimg_core.outbox import Outbox
+from qimg_core.jobs.journal import Journal
+from qimg_core.jobs.outbox import Outbox
 
 if TYPE_CHECKING:
     from qimg_core.capabilities import GradientMethod

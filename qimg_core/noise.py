@@ -2,7 +2,8 @@
 
 A channel is stored in the form that computes fastest and leaves no doubt about its convention:
 Pauli channels as the four probabilities (I, X, Y, Z), every other channel as Kraus operators. The
-named constructors below fix the convention that their docstring states.
+named constructors below fix the convention that their docstring states. Only `parse_noise` reaches
+beside this floor, into `qimg_core.calibrated_noise`, when the command line names a calibration file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from qimg_core.circuit.gates import GateName
 from qimg_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 Matrix2 = tuple[tuple[complex, complex], tuple[complex, complex]]
 
@@ -87,21 +88,84 @@ def _names(gates: Iterable[str]) -> frozenset[GateName]:
     return frozenset(GateName(name) for name in gates)
 
 
+def _some_wires(wires: Iterable[int] | None) -> tuple[int, ...] | None:
+    return None if wires is None else tuple(int(w) for w in wires)
+
+
 @frozen
 class NoiseRule:
-    """Apply ``channel`` to each wire of every gate named in ``gates``, after the gate.
+    """Apply ``channel`` after every gate named in ``gates``.
 
     Args:
         channel: a one-qubit channel, applied to each wire of the gate independently.
         gates: the gates it follows; empty means every unitary gate (``prepare`` is never followed).
+        wires: only gates that act on exactly these wires, in any order: ``(0, 1)`` follows a ``cx`` on
+            (1, 0) too, and never a ``ccx`` on (0, 1, 2). None: gates anywhere.
+        on: only these wires of the gate get the channel. None: each wire of the gate.
+
+    Raises:
+        ConfigurationError: wires that are empty, repeated or negative; ``on`` outside ``wires``.
     """
 
     channel: Channel
     gates: frozenset[GateName] = field(default=frozenset(), converter=_names)
+    wires: tuple[int, ...] | None = field(default=None, converter=_some_wires)
+    on: tuple[int, ...] | None = field(default=None, converter=_some_wires)
+
+    def __attrs_post_init__(self) -> None:
+        for name, chosen in (("wires", self.wires), ("on", self.on)):
+            if chosen is not None and (not chosen or len(set(chosen)) != len(chosen) or min(chosen) < 0):
+                raise ConfigurationError(f"{name} of a noise rule: wanted distinct wires counted from 0, got {chosen}")
+        if self.wires is not None and self.on is not None and not set(self.on) <= set(self.wires):
+            raise ConfigurationError(f"a noise rule for gates on {self.wires} cannot act on {self.on}")
+
+    def targets(self, name: GateName, wires: Sequence[int]) -> tuple[int, ...]:
+        """The wires that the channel acts on after a gate, in the gate's order; none where it does not follow.
+
+        Args:
+            name: of the gate.
+            wires: of the gate.
+        """
+        if name is GateName.PREPARE or (self.gates and name not in self.gates):
+            return ()
+        if self.wires is not None and set(wires) != set(self.wires):
+            return ()
+        return tuple(w for w in wires if self.on is None or w in self.on)
+
+    def to_json(self) -> dict[str, object]:
+        """Without floats; ``wires`` and ``on`` only where they are given, so that digests of old models stay."""
+        out: dict[str, object] = {
+            "gates": sorted(self.gates),
+            "pauli": None if self.channel.pauli is None else [repr(float(p)) for p in self.channel.pauli],
+            "kraus": [
+                [[[repr(complex(v).real), repr(complex(v).imag)] for v in row] for row in k] for k in self.channel.kraus
+            ],
+        }
+        if self.wires is not None:
+            out["wires"] = list(self.wires)
+        if self.on is not None:
+            out["on"] = list(self.on)
+        return out
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> NoiseRule:
+        pauli: Any = None if document["pauli"] is None else tuple(map(float, document["pauli"]))
+        kraus: Any = tuple(
+            tuple(tuple(complex(float(a), float(b)) for a, b in row) for row in k) for k in document["kraus"]
+        )
+        return cls(Channel(pauli, kraus), document["gates"], document.get("wires"), document.get("on"))
 
 
 def _rules(rules: Iterable[NoiseRule]) -> tuple[NoiseRule, ...]:
     return tuple(rules)
+
+
+def _words_of(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(words)
+
+
+def _by_wire(items: Iterable[tuple[int, float, float]]) -> tuple[tuple[int, float, float], ...]:
+    return tuple(sorted((int(w), float(one), float(zero)) for w, one, zero in items))
 
 
 @frozen
@@ -111,60 +175,68 @@ class NoiseModel:
     Args:
         rules: applied in order after each gate they name.
         readout: (p(1|0), p(0|1)), the same for each measured wire; None for perfect read-out.
+        wire_readout: (wire, p(1|0), p(0|1)) of wires that read differently.
+        origin: where the numbers come from, in words; neither part of equality nor of the digest.
     """
 
     rules: tuple[NoiseRule, ...] = field(default=(), converter=_rules)
     readout: tuple[float, float] | None = None
+    wire_readout: tuple[tuple[int, float, float], ...] = field(default=(), converter=_by_wire)
+    origin: tuple[str, ...] = field(default=(), converter=_words_of, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.readout is not None and not all(0 <= p <= 1 for p in self.readout):
-            raise ConfigurationError(f"read-out errors are probabilities, got {self.readout}")
+        for found in (*(() if self.readout is None else (self.readout,)), *(r[1:] for r in self.wire_readout)):
+            if not all(0 <= p <= 1 for p in found):
+                raise ConfigurationError(f"read-out errors are probabilities, got {found}")
+        wires = [r[0] for r in self.wire_readout]
+        if len(set(wires)) != len(wires) or any(w < 0 for w in wires):
+            raise ConfigurationError(f"read-out by wire: wanted each wire once, counted from 0, got {wires}")
+
+    def readout_of(self, wire: int) -> tuple[float, float] | None:
+        """(p(1|0), p(0|1)) of one wire; None for perfect read-out."""
+        return next(((one, zero) for w, one, zero in self.wire_readout if w == wire), self.readout)
 
     @cached_property
     def digest(self) -> str:
         return "sha256:" + hashlib.sha256(self.canonical()).hexdigest()
 
     def canonical(self) -> bytes:
-        return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True).encode()
+        document = {k: v for k, v in self.to_json().items() if k != "origin"}
+        return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
 
     def to_json(self) -> dict[str, object]:
         """A document without floats that `from_json` reads back."""
-        return {
-            "rules": [
-                {
-                    "gates": sorted(r.gates),
-                    "pauli": None if r.channel.pauli is None else [repr(float(p)) for p in r.channel.pauli],
-                    "kraus": [
-                        [[[repr(complex(v).real), repr(complex(v).imag)] for v in row] for row in k]
-                        for k in r.channel.kraus
-                    ],
-                }
-                for r in self.rules
-            ],
+        out: dict[str, object] = {
+            "rules": [r.to_json() for r in self.rules],
             "readout": None if self.readout is None else [repr(float(p)) for p in self.readout],
         }
+        if self.wire_readout:
+            out["wire_readout"] = [[w, repr(one), repr(zero)] for w, one, zero in self.wire_readout]
+        if self.origin:
+            out["origin"] = list(self.origin)
+        return out
 
     @classmethod
-    def from_json(cls, document: Mapping[str, object]) -> NoiseModel:
-        rules = []
-        for item in document["rules"]:  # type: ignore[attr-defined]
-            pauli: Any = None if item["pauli"] is None else tuple(map(float, item["pauli"]))
-            kraus: Any = tuple(
-                tuple(tuple(complex(float(a), float(b)) for a, b in row) for row in k) for k in item["kraus"]
-            )
-            rules.append(NoiseRule(Channel(pauli, kraus), item["gates"]))
+    def from_json(cls, document: Mapping[str, Any]) -> NoiseModel:
         readout = document["readout"]
-        return cls(tuple(rules), None if readout is None else tuple(map(float, readout)))  # type: ignore[call-overload, arg-type]
+        return cls(
+            tuple(NoiseRule.from_json(item) for item in document["rules"]),
+            None if readout is None else tuple(map(float, readout)),  # type: ignore[arg-type]
+            document.get("wire_readout", ()),
+            document.get("origin", ()),
+        )
 
 
 def parse_noise(text: str) -> NoiseModel:
     """Read the command line's form: ``depolarizing=0.01,dephasing=0.002,damping=0.01,readout=0.02``.
 
     Every channel follows every gate on each of its wires; ``readout=p`` flips each read bit with
-    probability p, ``readout=p/q`` with p(1|0)=p and p(0|1)=q.
+    probability p, ``readout=p/q`` with p(1|0)=p and p(0|1)=q. ``calibration=FILE.json`` makes the model
+    of a device's calibration, ``calibration=FILE.json@4/5/7`` with wires 0, 1, 2 on its qubits 4, 5, 7
+    (see `qimg_core.calibrated_noise`); words beside it add to it, and ``readout`` replaces its read-out.
 
     Raises:
-        ConfigurationError: an unknown word or a number that is no probability.
+        ConfigurationError: an unknown word, a number that is no probability, or a file without a calibration.
     """
     makers = {
         "depolarizing": depolarizing,
@@ -174,6 +246,7 @@ def parse_noise(text: str) -> NoiseModel:
     }
     rules: list[NoiseRule] = []
     readout: tuple[float, float] | None = None
+    calibrated = NoiseModel()
     for item in _words(text):
         name, _, value = item.partition("=")
         try:
@@ -182,11 +255,21 @@ def parse_noise(text: str) -> NoiseModel:
                 readout = (float(one), float(zero or one))
             elif name in makers:
                 rules.append(NoiseRule(makers[name](float(value))))
+            elif name == "calibration":
+                from qimg_core.calibrated_noise import noise_from_file
+
+                calibrated = noise_from_file(value)
             else:
-                raise ConfigurationError(f"no noise named {name!r}; there are {', '.join([*makers, 'readout'])}")
+                known = ", ".join([*makers, "readout", "calibration"])
+                raise ConfigurationError(f"no noise named {name!r}; there are {known}")
         except ValueError as cause:
             raise ConfigurationError(f"noise {item!r} needs a probability, e.g. depolarizing=0.01") from cause
-    return NoiseModel(tuple(rules), readout)
+    return NoiseModel(
+        (*calibrated.rules, *rules),
+        readout or calibrated.readout,
+        () if readout else calibrated.wire_readout,
+        calibrated.origin,
+    )
 
 
 def _words(text: str) -> Iterable[str]:

@@ -137,9 +137,9 @@ def plan_for(
     checked = evolve(lowered, shots=max(pieces)) if pieces else lowered
     if mismatches := caps.check(checked):
         raise CapabilityError(backend.name, mismatches)
-    rows = split(request.rows, caps.max_rows)
+    rows = split(request.rows, backend.rows_per_job(lowered))
     if len(rows) > 1:
-        decisions = (*decisions, f"{request.rows} rows in {len(rows)} jobs of at most {caps.max_rows}")
+        decisions = (*decisions, f"{request.rows} rows in {len(rows)} jobs of at most {rows[0]}")
     if pieces:
         decisions = (*decisions, f"{request.shots} shots in {len(pieces)} pieces of at most {max(pieces)}")
     if pieces and is_tensor(request.inputs):
@@ -155,7 +155,8 @@ def plan_for(
         decisions=decisions,
         footprint=_footprint(backend, lowered, caps, budget),
     )
-    return draft if caps.billing is Billing.FREE else evolve(draft, cost=backend.estimate(draft))
+    here = caps.billing is Billing.FREE and not caps.remote
+    return draft if here else evolve(draft, cost=backend.estimate(draft))
 
 
 def route(

@@ -18,15 +18,15 @@ from attrs import evolve
 from qimg_core.admission import Context
 from qimg_core.admitting import admit, opening_facts
 from qimg_core.backend import Backend
-from qimg_core.breaker import Breaker
 from qimg_core.budget import Budget, Spending
 from qimg_core.capabilities import GradientMethod
 from qimg_core.errors import ConfigurationError, QimgError
 from qimg_core.executing import Executed, execute_local, execute_remote, is_local, record_of
 from qimg_core.execution import Result
 from qimg_core.jobs import Polling
+from qimg_core.jobs.breaker import Breaker
+from qimg_core.jobs.resuming import Resumed, resumed
 from qimg_core.plugins import Registry
-from qimg_core.resuming import Resumed, resumed
 from qimg_core.routing import Hop, Route, may_fall_back, route
 from qimg_core.run_log import RunLog
 from qimg_core.seeds import derive_seed

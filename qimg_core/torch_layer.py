@@ -1,8 +1,9 @@
 """`QuantumLayer`: the one place where torch meets a device (floor 7; the only core module that imports torch).
 
 The layer builds a request and hands it to its session, in training and in sampling alike. Where the
-device differentiates natively the tensors pass through; elsewhere values and shifts travel as one
-request, and their result enters the graph as a custom function.
+device differentiates natively the tensors pass through. A device with an adjoint method gives values in
+the forward pass and one vector-Jacobian product in the backward pass. Elsewhere values and shifts travel
+as one request. Either result enters the graph as a custom function.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from qimg_core.capabilities import GradientMethod
 from qimg_core.execution import ExecutionRequest
@@ -75,12 +77,14 @@ class QuantumLayer(torch.nn.Module):
             shots=shots,
             seed=seed,
             noise=noise,
+            mitigation=None if shots is None and noise is None else self.session.mitigation,
         )
         method = self.session.gradient_for(request)
         if method is GradientMethod.BACKPROP:
             return self._backprop(request)
         wanted = torch.is_grad_enabled()  # inside the function it is always off
-        data = _Shift.apply(inputs, self.weights, self, request, wanted)  # type: ignore[no-untyped-call]
+        function = _Adjoint if method is GradientMethod.ADJOINT else _Shift
+        data = function.apply(inputs, self.weights, self, request, wanted)  # type: ignore[no-untyped-call]
         features: torch.Tensor = self.observable.reduce(data, self._trained())
         return features
 
@@ -108,6 +112,46 @@ class QuantumLayer(torch.nn.Module):
         return self._occurrences
 
 
+def _numbers(tensor: torch.Tensor) -> Any:
+    """A float64 copy: an optimiser may change the tensor before the request is used again."""
+    return tensor.detach().to("cpu", torch.float64, copy=True).numpy()
+
+
+def _values(request: ExecutionRequest, layer: QuantumLayer, like: torch.Tensor) -> torch.Tensor:
+    """The numbers alone, (rows, ...), as torch has them."""
+    data = layer.session.execute(request, label=layer.label).data
+    return like.new_tensor(data.reshape(len(data), -1) if data.ndim > 2 else data)
+
+
+class _Adjoint(torch.autograd.Function):
+    """Values forward; backward the device's own product of the loss' derivative and the Jacobian."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: torch.Tensor,
+        weights: torch.Tensor,
+        layer: QuantumLayer,
+        request: ExecutionRequest,
+        wanted: bool,
+    ) -> torch.Tensor:
+        from attrs import evolve
+
+        plain = evolve(request, inputs=_numbers(inputs), weights=_numbers(weights))
+        if not (wanted and (ctx.needs_input_grad[0] or ctx.needs_input_grad[1])):
+            return _values(plain, layer, inputs)
+        ctx.layer, ctx.request, ctx.like = layer, plain, inputs.new_empty(0)
+        result = layer.session.execute(plain, gradient=GradientMethod.ADJOINT, label=layer.label)
+        return inputs.new_tensor(result.data)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        layer, like = ctx.layer, ctx.like
+        inputs, weights = layer.session.vjp(ctx.request, _numbers(grad), label=layer.label)
+        return like.new_tensor(inputs), like.new_tensor(weights), None, None, None
+
+
 class _Shift(torch.autograd.Function):
     """Value and shifts as one request, so a training step is one job and not two."""
 
@@ -122,15 +166,11 @@ class _Shift(torch.autograd.Function):
     ) -> torch.Tensor:
         from attrs import evolve
 
-        def numbers(tensor: torch.Tensor) -> Any:
-            return tensor.detach().cpu().double().numpy()
-
-        plain = evolve(request, inputs=numbers(inputs), weights=numbers(weights))
+        plain = evolve(request, inputs=_numbers(inputs), weights=_numbers(weights))
         wanted = wanted and (ctx.needs_input_grad[0] or ctx.needs_input_grad[1])
         ctx.shared = weights.ndim == 1
         if not wanted:
-            data = layer.session.execute(plain, label=layer.label).data
-            return inputs.new_tensor(data.reshape(len(data), -1) if data.ndim > 2 else data)
+            return _values(plain, layer, inputs)
         plan = layer.occurrences()
         moved = shifted(plain, plan)
         result = layer.session.execute(moved, gradient=GradientMethod.PARAMETER_SHIFT, label=layer.label)

@@ -12,11 +12,11 @@ from qimg_core.cli.options import RunOptions, parse_amount, parse_stated
 from qimg_core.errors import BudgetExceeded, ConfigurationError
 from qimg_core.generator import Arm
 from qimg_core.hooks import GeneratorSpec
+from qimg_core.jobs.polling import Polling
 from qimg_core.ledger.database import DATABASE
 from qimg_core.ledger.opening import open_ledger
 from qimg_core.mitigation import parse_mitigation
 from qimg_core.noise import parse_noise
-from qimg_core.polling import Polling
 from qimg_core.session import Session
 from qimg_core.storage import storage_error
 

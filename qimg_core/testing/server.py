@@ -76,6 +76,7 @@ class FakeServer(ABC):
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # headers and body are two writes: else every answer waits for an ACK
 
             def _do(self) -> None:
                 server._answer(self)

@@ -19,7 +19,6 @@ from qimg_core import (
     Session,
     pauli,
 )
-from qimg_core.breaker import Breaker
 from qimg_core.capabilities import Idempotency
 from qimg_core.errors import (
     BackendError,
@@ -35,6 +34,7 @@ from qimg_core.errors import (
     SubmissionUncertain,
 )
 from qimg_core.jobs import Polling
+from qimg_core.jobs.breaker import Breaker
 from qimg_core.ledger.opening import open_ledger
 from qimg_core.testing import FakeProvider, ReferenceBackend
 from qimg_core.testing.faults import Fault, Faults, Point

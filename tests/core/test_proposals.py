@@ -142,6 +142,22 @@ def test_what_a_surrogate_learns_from(ledger):
     assert len(list(Proposals(ledger))) == 5
 
 
+def test_an_index_that_is_asked_again_counts_nothing_twice(ledger):
+    index = Proposals(ledger)
+    for number in range(1, 4):
+        execute(ledger, request((0.1 * number,)))
+        assert len(list(index.of_circuit(circuit().digest, Z))) == number
+
+
+def test_places_that_collide_are_told_apart(ledger, monkeypatch):
+    monkeypatch.setattr("qimg_core.proposals._key", lambda what, digest: b"one place for all")
+    execute(ledger, request(), request((0.4, 0.5)))
+    index = Proposals(ledger)
+    np.testing.assert_array_equal(index.find(request()).numbers().inputs, [[0.1], [0.7]])
+    assert index.find(request((0.6, 0.5))) is None
+    assert list(index.of_circuit("sha256:" + "0" * 64, Z)) == []
+
+
 def test_contracted_and_mitigated_requests_are_not_plain(ledger):
     matrices = (np.eye(2, dtype=complex)[None],)
     asked = request(measurement=LocalStates([(0,)]))

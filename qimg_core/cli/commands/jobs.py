@@ -9,12 +9,12 @@ import click
 from qimg_core.cli.options import json_option, ledger_option
 from qimg_core.cli.output import emit
 from qimg_core.cli.runs import existing_ledger
-from qimg_core.settling import cancel_open, gather_open, jobs_of, resolve, runs_with_jobs
+from qimg_core.jobs.settling import cancel_open, gather_open, jobs_of, resolve, runs_with_jobs
 
 if TYPE_CHECKING:
     from qimg_core.cli.app import App
-    from qimg_core.journal import Known
-    from qimg_core.settling import Settled
+    from qimg_core.jobs.journal import Known
+    from qimg_core.jobs.settling import Settled
 
 
 @click.group()

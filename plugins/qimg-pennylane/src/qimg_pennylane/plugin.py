@@ -1,4 +1,4 @@
-"""What qimg-pennylane supplies (imports nothing heavy)."""
+"""What qimg-pennylane supplies (imports qimg_core only, never PennyLane)."""
 
 from __future__ import annotations
 
@@ -7,5 +7,13 @@ from qimg_core.plugins import BackendSpec, hookimpl
 
 @hookimpl
 def qimg_backends() -> list[BackendSpec]:
-    """None yet."""
-    return []
+    """PennyLane's devices, one driver for all."""
+    return [
+        BackendSpec(
+            name="pennylane",
+            target="qimg_pennylane.backend:PennyLaneBackend",
+            summary="PennyLane devices: lightning.qubit with adjoint gradients, default.mixed with noise",
+            requires=("pennylane>=0.44,<0.46", "pennylane-lightning>=0.44,<0.46"),
+            devices="a PennyLane device, e.g. pennylane:default.mixed; the bare name is lightning.qubit",
+        )
+    ]

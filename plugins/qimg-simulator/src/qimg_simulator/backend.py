@@ -157,7 +157,8 @@ class SimulatorBackend(LocalBackend):
         computed = self._program(request, inputs).state(inputs, weights)
         if request.noise is None:
             return PureState(computed)
-        return NoisyState(computed, request.noise.readout)
+        errors = [request.noise.readout_of(wire) for wire in range(request.circuit.n_wires)]
+        return NoisyState(computed, errors)
 
     def _exact(self, request: ExecutionRequest, state: ComputedState) -> Tensor:
         m = request.measurement

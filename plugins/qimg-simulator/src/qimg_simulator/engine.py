@@ -80,13 +80,13 @@ class PureState(ComputedState):
 
 
 class NoisyState(ComputedState):
-    """A Pauli vector (4**n, B), and the read-out errors (p(1|0), p(0|1)) of every measured wire."""
+    """A Pauli vector (4**n, B), and the read-out errors (p(1|0), p(0|1)) of each of its n wires, or None."""
 
-    def __init__(self, vector: Tensor, errors: tuple[float, float] | None) -> None:
+    def __init__(self, vector: Tensor, errors: Sequence[tuple[float, float] | None]) -> None:
         self._vector = self._measured = vector
-        if errors is not None:
-            n = (vector.shape[0].bit_length() - 1) // 2
-            self._measured = on_each_wire(vector.t(), n, confusion_transfer(errors)).t()
+        if any(e is not None for e in errors):
+            tables = [confusion_transfer(e or (0.0, 0.0)) for e in errors]
+            self._measured = on_each_wire(vector.t(), len(errors), tables).t()
 
     @property
     def device(self) -> torch.device:

@@ -50,7 +50,7 @@ class NoisyProgram:
         check_prepare(circuit)
         self.n, self._by_row = circuit.n_wires, weights_by_row
         self._like = torch.empty(0, dtype=like.dtype, device=like.device)
-        self._rules = [(r.gates, Fixed.from_array(channel_transfer(r.channel))) for r in noise.rules]
+        self._rules = [(r, Fixed.from_array(channel_transfer(r.channel))) for r in noise.rules]
         self._rows, self._shared = columns(circuit, weights_by_row=weights_by_row)
         self._bank = MatrixBank(BLOCH)
         self._drafts: list[tuple[int, int, int] | Step] = []
@@ -88,10 +88,9 @@ class NoisyProgram:
             self._drafts.append(Anywhere(m, wires, self.n))
         else:
             self._two_wire_rotation(gate)
-        for gates, channel in self._rules:
-            if not gates or name in gates:
-                for wire in wires:
-                    self._noise(channel, wire)
+        for rule, channel in self._rules:
+            for wire in rule.targets(name, wires):
+                self._noise(channel, wire)
 
     def _two_wire_rotation(self, gate: Gate) -> None:
         """RPP(t) = turn P to Z, CX, RZ(t), CX, turn back; CRZ(t) = RZ(t/2) on the target, then RZZ(-t/2)."""

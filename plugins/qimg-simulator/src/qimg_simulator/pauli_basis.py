@@ -21,14 +21,21 @@ _TRACES = np.array([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1j, -1j, 0], [1, 0, 0, -1]])
 _ENTRIES = _TRACES.conj().T / 2  # its inverse: M = sum_P Tr(M P) P / 2
 
 
-def on_each_wire(flat: Tensor, k: int, table: npt.NDArray[Any]) -> Tensor:
-    """Apply a square table to every digit (base len(table)) of the last axis, three digits at a time."""
-    shape, done, base = flat.shape, 0, len(table)
+def on_each_wire(flat: Tensor, k: int, table: npt.NDArray[Any] | Sequence[npt.NDArray[Any]]) -> Tensor:
+    """Apply a square table to every digit of the last axis, three digits at a time.
+
+    Args:
+        flat: (..., base**k).
+        k: how many digits.
+        table: (base, base) for all digits, or one such table for each, first digit first.
+    """
+    tables = [table] * k if isinstance(table, np.ndarray) else table
+    shape, done, base = flat.shape, 0, len(tables[0])
     while done < k:
         step = min(3, k - done)
         block = np.ones((1, 1))
-        for _ in range(step):
-            block = np.kron(block, table)
+        for digit in tables[done : done + step]:
+            block = np.kron(block, digit)
         t = torch.tensor(block if flat.is_complex() else block.real, dtype=flat.dtype, device=flat.device)
         flat = torch.matmul(t, flat.reshape(-1, base**step, base ** (k - done - step)))
         done += step

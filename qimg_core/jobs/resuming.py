@@ -1,4 +1,4 @@
-"""Going on with a run that was interrupted (floor 5; imports journal, ledger).
+"""Going on with a run that was interrupted (imports journal, ledger).
 
 A resumed run keeps its id and its root seed, so every request has the key that it had before: finished
 jobs are read from the ledger, open ones are found again, and only what was never sent is sent.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from qimg_core.errors import ConfigurationError
-from qimg_core.journal import Journal
+from qimg_core.jobs.journal import Journal
 from qimg_core.ledger.base import Ledger
 from qimg_core.ledger.opening import open_ledger
 

@@ -1,4 +1,4 @@
-"""What the jobs of one request share on their way (floor 4; imports journal, polling, breaker)."""
+"""What the jobs of one request share on their way (imports journal, polling, breaker)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from qimg_core.polling import read_safely
+from qimg_core.jobs.polling import read_safely
 
 if TYPE_CHECKING:
     from typing import TypeVar
 
     from qimg_core.backend import Backend
-    from qimg_core.breaker import Breaker
     from qimg_core.execution import Plan
     from qimg_core.job import Intent, JobHandle, RawResult
-    from qimg_core.journal import Journal
-    from qimg_core.polling import Polling
+    from qimg_core.jobs.breaker import Breaker
+    from qimg_core.jobs.journal import Journal
+    from qimg_core.jobs.polling import Polling
 
     T = TypeVar("T")
 
@@ -83,5 +83,5 @@ class Road:
         return self.backend.name
 
     def read(self, ask: Callable[[], T]) -> T:
-        """See `qimg_core.polling.read_safely`."""
+        """See `qimg_core.jobs.polling.read_safely`."""
         return read_safely(ask, self.backend.name, self.polling, self.breaker)

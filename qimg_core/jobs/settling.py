@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from qimg_core.breaker import Breaker
-from qimg_core.collecting import collect, snapshot
 from qimg_core.errors import BackendError, ConfigurationError, JobError, QimgError, ResultError
-from qimg_core.journal import Journal, Known, handle_facts
+from qimg_core.jobs.breaker import Breaker
+from qimg_core.jobs.collecting import collect, snapshot
+from qimg_core.jobs.journal import Journal, Known, handle_facts
+from qimg_core.jobs.outbox import Outbox, Road, Written
+from qimg_core.jobs.polling import Polling
+from qimg_core.jobs.submitting import look_up
 from qimg_core.ledger.entry import Draft
-from qimg_core.outbox import Outbox, Road, Written
-from qimg_core.polling import Polling
-from qimg_core.submitting import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,42 +1,25 @@
-"""One plan's jobs, from intent to raw results, each sent and paid once (floor 5; imports submitting, collecting).
-
-The intents of a request are durable before anything is sent. A job's key is SHA-256(run, ordinal, job,
-request digest): a transport retry and a resumed run keep it, a deliberate repeat has a new one. An
-uncertain submission is looked up by its key; it is sent again only where that cannot make a second job:
-
-====================  =====================================================================================
-what happened         what is done
-====================  =====================================================================================
-certainly refused     sent again with the same key, after a pause (connection refused, 429)
-uncertain, TOKEN      sent again with the same token: the provider makes one job of it
-uncertain, TAG        looked up until `Polling.settle` is over: found, it is adopted; not found, and the
-                      provider had answered (5xx): sent again; not found without any answer: an error
-uncertain, NONE       `SubmissionUncertain`; a person states what is true with ``qimg jobs resolve``
-====================  =====================================================================================
-
-Questions and downloads are safe and are repeated. A job that failed is never sent again by itself.
-"""
+"""The jobs of one plan, window by window (imports submitting, collecting, journal)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from qimg_core.capabilities import Idempotency
-from qimg_core.collecting import collect, snapshot
 from qimg_core.errors import QimgError
-from qimg_core.journal import handle_facts, result_from
-from qimg_core.outbox import Finished, Road
-from qimg_core.polling import Polling as Polling  # noqa: TC001
-from qimg_core.submitting import acquire
+from qimg_core.jobs.collecting import collect, snapshot
+from qimg_core.jobs.journal import handle_facts, result_from
+from qimg_core.jobs.outbox import Finished, Road
+from qimg_core.jobs.submitting import acquire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qimg_core.backend import Backend
-    from qimg_core.breaker import Breaker
     from qimg_core.execution import Plan
     from qimg_core.job import JSON, Intent, JobHandle
-    from qimg_core.outbox import Outbox
+    from qimg_core.jobs.breaker import Breaker
+    from qimg_core.jobs.outbox import Outbox
+    from qimg_core.jobs.polling import Polling
 
 WINDOW = 64
 """Jobs that wait at once where a device names no bound: what a crash leaves to be looked up."""

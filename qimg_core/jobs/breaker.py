@@ -1,4 +1,4 @@
-"""A circuit breaker for each provider (floor 4; imports errors).
+"""A circuit breaker for each provider (imports errors).
 
 A provider that fails several times in a row is left alone for a while: callers get `BreakerOpen` at once
 and a chain goes on to its next device. After the pause one call is let through; its outcome decides.

@@ -1,4 +1,4 @@
-"""What the ledger knows about a run's jobs, so that nothing is sent or paid twice (floor 4; imports ledger, job).
+"""What the ledger knows about a run's jobs, so that nothing is sent or paid twice (imports ledger, job).
 
 Entry kinds: ``jobs.intended`` (one per request and device, durable before anything is sent; the keys of its
 jobs follow from it), ``job.submitted`` (the handle), ``job.adopted`` (found again by its key),

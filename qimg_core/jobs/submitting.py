@@ -1,4 +1,4 @@
-"""Sending one job exactly once (floor 4; imports errors, outbox). The table is in `qimg_core.jobs`."""
+"""Sending one job exactly once (imports errors, outbox). The table is in `qimg_core.jobs`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qimg_core.errors import (
 
 if TYPE_CHECKING:
     from qimg_core.job import Intent, JobHandle
-    from qimg_core.outbox import Road
+    from qimg_core.jobs.outbox import Road
 
 
 def acquire(road: Road, intent: Intent) -> tuple[JobHandle, str]:

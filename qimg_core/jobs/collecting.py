@@ -1,4 +1,4 @@
-"""Waiting for jobs, fetching them, and writing down what came back (floor 4; imports errors, journal, outbox)."""
+"""Waiting for jobs, fetching them, and writing down what came back (imports errors, journal, outbox)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from qimg_core.errors import (
     ResultError,
 )
 from qimg_core.job import JobState
-from qimg_core.journal import result_facts
-from qimg_core.outbox import Finished
+from qimg_core.jobs.journal import result_facts
+from qimg_core.jobs.outbox import Finished
 
 if TYPE_CHECKING:
     from qimg_core.job import JSON, Intent, JobHandle, RawResult, Snapshot
-    from qimg_core.outbox import Road
+    from qimg_core.jobs.outbox import Road
 
 log = logging.getLogger("qimg")
 

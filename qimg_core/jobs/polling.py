@@ -1,4 +1,4 @@
-"""How the core waits, and how it asks again (floor 4; imports errors, breaker)."""
+"""How the core waits, and how it asks again (imports errors, breaker)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import frozen
 from qimg_core.errors import BackendUnavailable, ProtocolError, RateLimited, ResultError
 
 if TYPE_CHECKING:
-    from qimg_core.breaker import Breaker
+    from qimg_core.jobs.breaker import Breaker
 
 T = TypeVar("T")
 
