@@ -70,9 +70,30 @@ def test_principal_components_equal_scikit_learns():
 @pytest.mark.parametrize("kind", ["vae", "pca"])
 def test_latents_of_the_training_images_have_mean_zero_and_spread_one(kind):
     m = trained(config=evolve(TINY, compressor=kind))
-    z = m.to_flow(source().all()).detach()
+    z = m.to_flow(source().all(), torch.tensor(np.array(source().labels))).detach()
     assert torch.allclose(z.mean(0), torch.zeros(4), atol=1e-4)
     assert torch.allclose(z.std(0), torch.ones(4), atol=1e-3)
+
+
+def test_with_class_frames_the_latents_of_every_class_are_white_and_go_back():
+    m = model(evolve(TINY, frames="class", latent=2, compressor="pca"))
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(rng.integers(0, m.config.classes, 600))
+    raw = torch.from_numpy(rng.standard_normal((600, 2)) @ [[1.0, 0.4], [0.0, 0.3]]).float() + labels[:, None]
+    m.compressor.raw = lambda part: part
+    z = m.compressor.fit_frames([raw[:250], raw[250:]], labels)
+    for k in range(m.config.classes):
+        own = z[labels == k].double().numpy()
+        assert np.allclose(own.mean(0), 0, atol=1e-5)
+        assert np.allclose(np.cov(own.T), np.eye(2), atol=1e-4)
+    m.compressor.pixels = lambda found: found.clamp(-9, 99)
+    back = torch.einsum("nij,nj->ni", m.compressor.root[labels], z) + m.compressor.mean[labels]
+    assert torch.allclose(back, raw, atol=1e-5)
+
+
+def test_frames_are_all_or_class():
+    with pytest.raises(ConfigurationError, match="frames"):
+        evolve(TINY, frames="each")
 
 
 def test_the_prior_term_of_the_autoencoders_loss():

@@ -1,4 +1,4 @@
-"""Compressors: images to short vectors of mean 0 and spread 1, and back (imports torch, numpy, errors).
+"""Compressors: images to short vectors of mean 0 and spread 1, and back (imports torch, errors).
 
 A flow in a small space needs a map into it. `Autoencoder` is trained (a variational one, Kingma and
 Welling, arXiv:1312.6114); `Principal` is computed: the principal components.
@@ -22,15 +22,30 @@ COMPRESSORS = ("vae", "pca")
 
 
 class Compressor(nn.Module):
-    """Images (n, c, h, w) in [0, 1] to vectors (n, d) and back. `fit_scale` comes before `encode`."""
+    """Images (n, c, h, w) in [0, 1] to vectors (n, d) and back. `fit_frames` comes before `encode`.
+
+    With one frame for all, vectors are shifted by their mean and divided by their spread. With a frame for
+    each class, they are shifted by the class's mean and whitened by the Cholesky factor of its covariance: a
+    Gaussian per class is had in closed form, in every arm alike, and what a flow learns is the rest.
+
+    Args:
+        d: length of the vectors.
+        classes: how many frames; None for one for all.
+    """
 
     mean: torch.Tensor
     spread: torch.Tensor
+    root: torch.Tensor
 
-    def __init__(self, d: int) -> None:
+    def __init__(self, d: int, classes: int | None = None) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(d))
-        self.register_buffer("spread", torch.ones(d))
+        self.classes = classes
+        if classes is None:
+            self.register_buffer("mean", torch.zeros(d))
+            self.register_buffer("spread", torch.ones(d))
+        else:
+            self.register_buffer("mean", torch.zeros(classes, d))
+            self.register_buffer("root", torch.eye(d).repeat(classes, 1, 1))
 
     @abstractmethod
     def raw(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -40,21 +55,54 @@ class Compressor(nn.Module):
     def pixels(self, raw: torch.Tensor) -> torch.Tensor:
         """Images of such vectors."""
 
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, c, h, w) -> (n, d)."""
-        return (self.raw(pixels) - self.mean) / self.spread
+    def encode(self, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) and labels (n,) -> (n, d)."""
+        return self.framed(self.raw(pixels), labels)
 
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """(n, d) -> (n, c, h, w) in [0, 1]."""
-        return self.pixels(z * self.spread + self.mean).clamp(0, 1)
+    def framed(self, raw: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Raw vectors (n, d) in their frames."""
+        if self.classes is None:
+            return (raw - self.mean) / self.spread
+        shifted = (raw - self.mean[labels])[:, :, None]
+        white: torch.Tensor = torch.linalg.solve_triangular(self.root[labels], shifted, upper=False)[:, :, 0]
+        return white
 
-    def fit_scale(self, parts: Iterable[torch.Tensor]) -> torch.Tensor:
-        """Learn mean and spread from all images, given in parts; returns their vectors (n, d)."""
+    def decode(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """(n, d) in their frames, and labels (n,) -> (n, c, h, w) in [0, 1]."""
+        if self.classes is None:
+            return self.pixels(z * self.spread + self.mean).clamp(0, 1)
+        raw = torch.einsum("nij,nj->ni", self.root[labels], z) + self.mean[labels]
+        return self.pixels(raw).clamp(0, 1)
+
+    def fit_frames(self, parts: Iterable[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """Compute the frames from all images, given in parts, and their labels; returns their vectors (n, d).
+
+        A class without enough images to whiten takes the frame of all.
+        """
         with torch.no_grad():
             raw = torch.cat([self.raw(part) for part in parts])
-            self.mean.copy_(raw.mean(0))
-            self.spread.copy_(raw.std(0).clamp(min=1e-6))
-            return (raw - self.mean) / self.spread
+            if self.classes is None:
+                self.mean.copy_(raw.mean(0))
+                self.spread.copy_(raw.std(0).clamp(min=1e-6))
+                return self.framed(raw, labels)
+            everything = _frame(raw)
+            for k in range(self.classes):
+                own = raw[labels == k]
+                self.mean[k], self.root[k] = _frame(own) if len(own) > 4 * raw.shape[1] else everything
+            return torch.cat(
+                [self.framed(r, y) for r, y in zip(torch.split(raw, 4096), torch.split(labels, 4096), strict=True)]
+            )
+
+
+def _frame(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean (d,) and lower Cholesky factor (d, d) of vectors (n, d), computed in double precision."""
+    x = raw.double()
+    mean = x.mean(0)
+    centred = x - mean
+    covariance = centred.T @ centred / max(1, len(x) - 1)
+    floor = 1e-6 * covariance.diagonal().mean().clamp(min=1e-6)
+    root = torch.linalg.cholesky(covariance + floor * torch.eye(len(covariance), dtype=torch.float64))
+    return mean.to(raw.dtype), root.to(raw.dtype)
 
 
 class Autoencoder(Compressor):
@@ -64,6 +112,7 @@ class Autoencoder(Compressor):
         size: height and width, a multiple of 4.
         channels: of the image.
         d: length of the vectors.
+        classes: see `Compressor`.
         width: channels of the first convolution; the second has twice as many.
         kl: weight of the prior term. Below 1 keeps images sharp; the flow learns what it leaves of
             the vectors' distribution.
@@ -72,9 +121,17 @@ class Autoencoder(Compressor):
     """
 
     def __init__(
-        self, *, size: int, channels: int, d: int, width: int = 16, kl: float = 0.1, contrast: float = 1.0
+        self,
+        *,
+        size: int,
+        channels: int,
+        d: int,
+        classes: int | None = None,
+        width: int = 16,
+        kl: float = 0.1,
+        contrast: float = 1.0,
     ) -> None:
-        super().__init__(d)
+        super().__init__(d, classes)
         if size % 4:
             raise ConfigurationError(f"the autoencoder takes a size that is a multiple of 4, got {size}")
         self.kl, self.contrast, w, side = kl, contrast, width, size // 4
@@ -120,13 +177,14 @@ class Principal(Compressor):
         size: height and width.
         channels: of the image.
         d: length of the vectors.
+        classes: see `Compressor`.
     """
 
     centre: torch.Tensor
     components: torch.Tensor
 
-    def __init__(self, *, size: int, channels: int, d: int) -> None:
-        super().__init__(d)
+    def __init__(self, *, size: int, channels: int, d: int, classes: int | None = None) -> None:
+        super().__init__(d, classes)
         self.shape = (channels, size, size)
         self.register_buffer("centre", torch.zeros(channels * size**2))
         self.register_buffer("components", torch.zeros(d, channels * size**2))

@@ -67,12 +67,12 @@ class FlowGenerator(Generator):
         """The part that the arms exchange; None where the bypass took it out."""
 
     @abstractmethod
-    def to_flow(self, pixels: Array) -> torch.Tensor:
-        """Pixels (n, h, w, c) in [0, 1] -> points of the flow's space."""
+    def to_flow(self, pixels: Array, labels: torch.Tensor) -> torch.Tensor:
+        """Pixels (n, h, w, c) in [0, 1] and their labels (n,) -> points of the flow's space."""
 
     @abstractmethod
-    def to_pixels(self, x: torch.Tensor) -> torch.Tensor:
-        """Points of the flow's space -> pixels (n, h, w, c) in [0, 1]."""
+    def to_pixels(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Points of the flow's space and their labels (n,) -> pixels (n, h, w, c) in [0, 1]."""
 
     # -- training ----------------------------------------------------------------------------
 
@@ -97,7 +97,9 @@ class FlowGenerator(Generator):
     def steps(self, images: ImageSource, steps: int) -> Iterator[TrainStep]:
         """The training loop from where the optimiser stands."""
         labels = torch.from_numpy(np.array(images.labels, dtype=np.int64))
-        yield from self.flow_steps(lambda chosen: self.to_flow(images.images(chosen)), labels, steps, before=0)
+        yield from self.flow_steps(
+            lambda chosen: self.to_flow(images.images(chosen), labels[chosen]), labels, steps, before=0
+        )
 
     def flow_steps(self, points: Any, labels: torch.Tensor, steps: int, *, before: int) -> Iterator[TrainStep]:
         """Train the velocity field for ``steps`` steps.
@@ -201,7 +203,7 @@ class FlowGenerator(Generator):
         with torch.no_grad():
             for x, y in self._batches(noise, labels):
                 end = solve(field, x, y, steps=c.sample_steps, method=c.method, trace=self.trace)
-                done.append(self.to_pixels(end).clamp(0, 1))
+                done.append(self.to_pixels(end, y).clamp(0, 1))
         pixels = torch.cat(done).numpy()
         images = Images(pixels=pixels, labels=labels, quantum=False, simulated=False)
         settings = {
@@ -228,7 +230,7 @@ class FlowGenerator(Generator):
         done = []
         with torch.no_grad():
             for pixels, y in self._batches(images.pixels.astype(np.float32), images.labels):
-                x = self.to_flow(pixels.numpy())
+                x = self.to_flow(pixels.numpy(), y)
                 done.append(unsolve(field, x, y, steps=c.sample_steps, method=c.method))
         out: Array = torch.cat(done).numpy()
         return out

@@ -133,10 +133,10 @@ class HybridUNet(FlowGenerator):
         """(channels, height, width): as the net takes them."""
         return (self.config.channels, self.config.size, self.config.size)
 
-    def to_flow(self, pixels: npt.NDArray[np.float32]) -> torch.Tensor:
+    def to_flow(self, pixels: npt.NDArray[np.float32], labels: torch.Tensor) -> torch.Tensor:
         """[0, 1] -> [-1, 1], channels first."""
         return torch.from_numpy(pixels).permute(0, 3, 1, 2) * 2 - 1
 
-    def to_pixels(self, x: torch.Tensor) -> torch.Tensor:
+    def to_pixels(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """[-1, 1] -> [0, 1], channels last."""
         return (x.permute(0, 2, 3, 1) + 1) / 2

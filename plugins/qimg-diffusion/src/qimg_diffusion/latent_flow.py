@@ -55,6 +55,7 @@ class LatentFlowConfig:
         compressor_prior: weight of the prior term in its loss.
         compressor_contrast: factor of its decoder's logits when images are drawn.
         latent: length of the vectors.
+        frames: ``all`` shifts and scales all vectors alike; ``class`` whitens those of each class.
         embedding: length of the class embedding.
         wires: of the circuit, 2 to 10.
         layers: how often angles are uploaded; every layer has its own.
@@ -83,6 +84,7 @@ class LatentFlowConfig:
     compressor_prior: float = 0.1
     compressor_contrast: float = 1.5
     latent: int = 16
+    frames: str = "all"
     embedding: int = 8
     wires: int = 8
     layers: int = 5
@@ -101,6 +103,8 @@ class LatentFlowConfig:
     def __attrs_post_init__(self) -> None:
         if self.compressor not in COMPRESSORS:
             raise ConfigurationError(f"compressor: wanted one of {', '.join(COMPRESSORS)}, got {self.compressor!r}")
+        if self.frames not in ("all", "class"):
+            raise ConfigurationError(f"frames: wanted all or class, got {self.frames!r}")
         if not 2 <= self.wires <= 10 or self.layers < 1 or self.latent < 1:
             raise ConfigurationError(
                 f"wanted 2 to 10 wires, and 1 layer and latent or more, got {self.wires}, {self.layers}, {self.latent}"
@@ -149,14 +153,16 @@ class LatentFlow(FlowGenerator):
     def __init__(self, session: Session, config: LatentFlowConfig) -> None:
         super().__init__(session, config)
         c = config
+        frames = c.classes if c.frames == "class" else None
         with seeded(session, "compressor"):
             self.compressor: Compressor = (
-                Principal(size=c.size, channels=c.channels, d=c.latent)
+                Principal(size=c.size, channels=c.channels, d=c.latent, classes=frames)
                 if c.compressor == "pca"
                 else Autoencoder(
                     size=c.size,
                     channels=c.channels,
                     d=c.latent,
+                    classes=frames,
                     width=c.compressor_width,
                     kl=c.compressor_prior,
                     contrast=c.compressor_contrast,
@@ -209,13 +215,13 @@ class LatentFlow(FlowGenerator):
         """(latent,)."""
         return (self.config.latent,)
 
-    def to_flow(self, pixels: Array) -> torch.Tensor:
+    def to_flow(self, pixels: Array, labels: torch.Tensor) -> torch.Tensor:
         """Encode."""
-        return self.compressor.encode(owned(pixels).permute(0, 3, 1, 2))
+        return self.compressor.encode(owned(pixels).permute(0, 3, 1, 2), labels)
 
-    def to_pixels(self, x: torch.Tensor) -> torch.Tensor:
+    def to_pixels(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Decode."""
-        return self.compressor.decode(x).permute(0, 2, 3, 1)
+        return self.compressor.decode(x, labels).permute(0, 2, 3, 1)
 
     # -- training: first the compressor, then the velocity -------------------------------------
 
@@ -233,8 +239,8 @@ class LatentFlow(FlowGenerator):
             yield from self._compress(self.compressor, self.compressing, images, first)
         elif isinstance(self.compressor, Principal):
             self.compressor.fit_components(self._parts(images))
-        latents = self.compressor.fit_scale(self._parts(images))
         labels = torch.from_numpy(np.array(images.labels, dtype=np.int64))
+        latents = self.compressor.fit_frames(self._parts(images), labels)
         yield from self.flow_steps(lambda chosen: latents[chosen], labels, steps - first, before=first)
 
     def _compress(
