@@ -78,6 +78,7 @@ def opening_facts(session: Session) -> tuple[dict[str, Any], dict[str, Any], lis
     from qimg_core import __version__
     from qimg_core.environment import threads
 
+    noise, artefacts = _noise(session)
     facts = {
         "schema": "qimg.run/1",
         "activity": session.activity,
@@ -87,7 +88,8 @@ def opening_facts(session: Session) -> tuple[dict[str, Any], dict[str, Any], lis
         "fallback": list(session.chain[1:]),
         "plugin": _plugin_version(session),
         "shots": session.shots,
-        "noise": None if session.noise_model is None else session.noise_model.to_json(),
+        "noise": noise,
+        "artefacts": artefacts,
         "mitigation": None if session.mitigation is None else session.mitigation.to_json(),
         "proposals": session.proposals,
         "budget": session.spending.budget.to_json(),
@@ -97,6 +99,17 @@ def opening_facts(session: Session) -> tuple[dict[str, Any], dict[str, Any], lis
     stated = {k: getattr(session.context, k) for k in ("purpose", "sensitivity", "consent", "region")}
     claims = {k: v for k, v in stated.items() if v != "unstated"}
     return facts, claims, [(k, "not stated by the caller") for k, v in stated.items() if v == "unstated"]
+
+
+def _noise(session: Session) -> tuple[JSON, dict[str, JSON]]:
+    """The noise model in the entry, or, where it is long, as an artefact with its digest in the entry."""
+    model = session.noise_model
+    if model is None:
+        return None, {}
+    text = model.canonical()
+    if len(text) <= INLINE:
+        return json.loads(text), {}
+    return {"digest": model.digest}, {"noise": session.put(text)}
 
 
 def _plugin_version(session: Session) -> str:

@@ -113,8 +113,8 @@ def combine(
             (the device ``simulator`` does so). Only standard errors and variances depend on it.
 
     Returns:
-        float64, laid out as the request asks, and facts without floats: confusion matrices, factors, weights,
-        values before and after, standard errors (with shots), and by how much the variances have grown.
+        an array of float64, laid out as the request asks, and facts without floats (confusion matrices, factors,
+        weights, values before and after, standard errors where there are shots, how much the variances have grown).
 
     Raises:
         ResultError: a result of another shape or with NaN in it; a read-out that carries no information.

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from qimg_core.budget import Budget
 from qimg_core.config import config_from_json
 from qimg_core.errors import ConfigurationError, LedgerError
+from qimg_core.mitigation import Mitigation
 from qimg_core.noise import NoiseModel
 from qimg_core.session import Session
 from qimg_core.verdict import Verdict
@@ -74,10 +77,20 @@ def started(ledger: Ledger, run: str) -> Entry:
     raise LedgerError(f"this ledger holds no run {run}")
 
 
-def session_like(ledger: Ledger, run: str, *, registry: Registry | None, seed: int | None = None) -> Session:
-    """A new session with everything that the recorded one was given."""
-    facts = started(ledger, run).facts
-    noise = facts["noise"]
+def session_like(
+    ledger: Ledger,
+    run: str,
+    *,
+    registry: Registry | None,
+    seed: int | None = None,
+    budget: Budget | None = None,
+) -> Session:
+    """A new session with everything that the recorded one was given, but for its budget: without one, free work."""
+    opening = started(ledger, run)
+    facts = opening.facts
+    noise, mitigation = facts["noise"], facts.get("mitigation")
+    if noise is not None and "rules" not in noise:
+        noise = json.loads(ledger.get(opening.artefacts["noise"]))
     return Session(
         ledger,
         seed=int(facts["seed"]) if seed is None else seed,
@@ -85,6 +98,8 @@ def session_like(ledger: Ledger, run: str, *, registry: Registry | None, seed: i
         fallback=tuple(facts["fallback"]),
         shots=facts["shots"],
         noise=None if noise is None else NoiseModel.from_json(noise),
+        mitigation=None if mitigation is None else Mitigation(**mitigation),
+        budget=budget or Budget(max_cost=Decimal(0)),
         profile=facts["profile"],
         activity="replay",
         registry=registry,
@@ -92,12 +107,25 @@ def session_like(ledger: Ledger, run: str, *, registry: Registry | None, seed: i
 
 
 def replay_images(
-    ledger: Ledger, *, run: str | None = None, entry: int | None = None, registry: Registry | None = None
+    ledger: Ledger,
+    *,
+    run: str | None = None,
+    entry: int | None = None,
+    registry: Registry | None = None,
+    budget: Budget | None = None,
 ) -> Replay:
     """Make recorded images again and compare the 8-bit pixels.
 
+    Args:
+        ledger: holds the images, open for writing: the repetition has a record of its own.
+        run: whose images; by default the last ones of the ledger.
+        entry: of these images, instead.
+        registry: the plugins.
+        budget: what the repetition may spend; by default nothing.
+
     Raises:
         LedgerError: no such images, or their weights are not in the ledger.
+        BudgetExceeded: the device costs, and the budget does not allow it.
     """
     old = find_images(ledger, run=run, entry=entry)
     assert old.run is not None
@@ -106,7 +134,10 @@ def replay_images(
     if "weights" not in names:
         raise LedgerError("these images were made by a model that was never saved: there are no weights to replay")
     before = started(ledger, old.run)
-    with session_like(ledger, old.run, registry=registry) as session, tempfile.TemporaryDirectory() as folder:
+    with (
+        session_like(ledger, old.run, registry=registry, budget=budget) as session,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         _same_threads(facts["threads"])
         path = Path(folder) / "weights.safetensors"
         path.write_bytes(ledger.get(names["weights"]))
@@ -157,6 +188,7 @@ def replay_training(
     samples: int = 16,
     registry: Registry | None = None,
     progress: Callable[[TrainStep], None] | None = None,
+    budget: Budget | None = None,
 ) -> Replay:
     """Train again from the record and compare weights and samples.
 
@@ -168,6 +200,7 @@ def replay_training(
         samples: how many images are compared.
         registry: the plugins.
         progress: called after each step.
+        budget: what the repetition may spend; by default nothing.
 
     Raises:
         LedgerError: no finished training of that run.
@@ -184,7 +217,10 @@ def replay_training(
     if images.digest != facts["data"]["digest"]:
         raise ConfigurationError(f"run {run} learned data {facts['data']['digest']}, this is {images.digest}")
     before = started(ledger, run)
-    with session_like(ledger, run, registry=registry) as session, tempfile.TemporaryDirectory() as folder:
+    with (
+        session_like(ledger, run, registry=registry, budget=budget) as session,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         _same_threads(before.facts["threads"])
         cls = session.registry.load("generator", facts["generator"])
         config = config_from_json(cls.config_type, facts["config"])

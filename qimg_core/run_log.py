@@ -112,7 +112,8 @@ class RunLog:
         if git is None:
             gaps = [*gaps, ("git", "qimg_core does not run from a git checkout")]
         try:
-            facts = {**facts, "git": git, "artefacts": {"environment": self.put(text)}}
+            artefacts = {**facts.get("artefacts", {}), "environment": self.put(text)}
+            facts = {**facts, "git": git, "artefacts": artefacts}
             self.record("run.resumed" if self._again else "run.started", facts, claims=claims, gaps=gaps)
         except BaseException:
             self.started = False

@@ -98,7 +98,7 @@ _RUN: list[Callable[[Any], Any]] = [
     ),
     click.option("--fallback", multiple=True, metavar="NAME", help="A device to try next; repeatable, in order."),
     click.option("--shots", type=int, help="Sample each circuit so many times; exact numbers where it is not given."),
-    click.option("--noise", metavar="MODEL", help="E.g. depolarizing=0.01,readout=0.02."),
+    click.option("--noise", metavar="MODEL", help="E.g. depolarizing=0.01,readout=0.02, or calibration=FILE.json@4/5."),
     click.option("--mitigation", metavar="METHODS", help="Of expectation values: readout, zne=1/3/5[:richardson]."),
     click.option(
         "--proposals",

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qimg_core.budget import Budget
 from qimg_core.cli.evidence import match_picture
 from qimg_core.cli.exits import ExitCode, verdict_code
-from qimg_core.cli.options import json_option, ledger_option, parse_size
+from qimg_core.cli.options import json_option, ledger_option, parse_amount, parse_size
 from qimg_core.cli.output import coloured, emit, fields, say
 from qimg_core.cli.runs import existing_ledger
 from qimg_core.cli.sources import open_data
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 @ledger_option
 @click.option("--data", metavar="NAME|PATH", help="What a training learned; its recorded name by default.")
 @click.option("--size", metavar="PIXELS", help="Bring the data to this size, as the training did.")
+@click.option("--max-cost", metavar="AMOUNT", help="What it may spend where the device costs; else nothing.")
 @json_option
 @click.pass_obj
-def replay(app: App, what: str, ledger: str, data: str | None, size: str | None) -> ExitCode:
+def replay(app: App, what: str, ledger: str, data: str | None, size: str | None, max_cost: str | None) -> ExitCode:
     """Make a recorded run again and compare.
 
     Images of a simulator are equal to the byte in the same environment; trainings are compared by weights and
@@ -39,7 +41,8 @@ def replay(app: App, what: str, ledger: str, data: str | None, size: str | None)
     """
     found = subject(what)
     with existing_ledger(app, ledger, write=True) as log:
-        result = _repeat(app, log, found, ledger, data, size)
+        budget = None if max_cost is None else Budget(max_cost=parse_amount(max_cost))
+        result = _repeat(app, log, found, ledger, data, size, budget)
     document = {
         "verdict": result.verdict.value,
         "run": result.run,
@@ -56,7 +59,15 @@ def replay(app: App, what: str, ledger: str, data: str | None, size: str | None)
     return verdict_code(result.verdict)
 
 
-def _repeat(app: App, ledger: Ledger, found: Subject, where: str, data: str | None, size: str | None) -> Replay:
+def _repeat(
+    app: App,
+    ledger: Ledger,
+    found: Subject,
+    where: str,
+    data: str | None,
+    size: str | None,
+    budget: Budget | None,
+) -> Replay:
     from qimg_core.replay import replay_images
 
     if found.kind == "picture":
@@ -68,7 +79,7 @@ def _repeat(app: App, ledger: Ledger, found: Subject, where: str, data: str | No
         if match.entry is None or match.verdict is not Verdict.PASS:
             wrong = LedgerError if match.verdict is Verdict.FAIL else ConfigurationError
             raise wrong(f"{found.name}: {match.reason}", hint=f"qimg inspect {found.name} --ledger {where}")
-        return replay_images(ledger, entry=match.entry.index, registry=app.registry)
+        return replay_images(ledger, entry=match.entry.index, registry=app.registry, budget=budget)
     if found.kind == "weights":
         from qimg_core.weights import load_weights
 
@@ -81,11 +92,11 @@ def _repeat(app: App, ledger: Ledger, found: Subject, where: str, data: str | No
     if made and not trained:
         if len(made) > 1:
             say(f"run {run} made images {len(made)} times; the last, entry {made[-1].index}, is made again")
-        return replay_images(ledger, entry=made[-1].index, registry=app.registry)
-    return _training(app, ledger, run, data, size)
+        return replay_images(ledger, entry=made[-1].index, registry=app.registry, budget=budget)
+    return _training(app, ledger, run, data, size, budget)
 
 
-def _training(app: App, ledger: Ledger, run: str, data: str | None, size: str | None) -> Replay:
+def _training(app: App, ledger: Ledger, run: str, data: str | None, size: str | None, budget: Budget | None) -> Replay:
     from qimg_core.cli.progress import training
     from qimg_core.replay import replay_training
 
@@ -96,4 +107,4 @@ def _training(app: App, ledger: Ledger, run: str, data: str | None, size: str | 
     split, _, resized = split.partition("@")
     source = open_data(app, data or name, split=split, size=parse_size(size or resized or None))
     with training(saved.facts["steps"]) as progress:
-        return replay_training(ledger, run, source, registry=app.registry, progress=progress)
+        return replay_training(ledger, run, source, registry=app.registry, progress=progress, budget=budget)
