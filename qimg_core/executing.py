@@ -158,7 +158,7 @@ def record_of(
         weights=request.weights_digest if full else None,
         output=array_digest(executed.data) if full else None,
         rows=request.rows,
-        shots=request.shots,
+        shots=None if kind is DeviceKind.SURROGATE else request.shots,
         seed=request.seed,
         noise=None if request.noise is None else request.noise.digest,
         gradient=None if gradient is None else gradient.value,

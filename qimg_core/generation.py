@@ -154,7 +154,7 @@ def record_images(
     kinds = session.device_kinds if model.arm not in (Arm.TWIN, Arm.BYPASS) else frozenset[str]()
     ran = bool(kinds)
     quantum = ran and DeviceKind.SURROGATE.value not in kinds
-    simulated = ran and DeviceKind.QPU.value not in kinds
+    simulated = quantum and DeviceKind.QPU.value not in kinds
     answers = session.registry.hooks.hook.qimg_screen(images=images, context=session.context)
     refused = [d for d in answers if d is not None and d.verdict != "allow"]
     if refused:

@@ -44,7 +44,9 @@ def save_weights(path: str | Path, arrays: Mapping[str, Any], *, format: str, fa
 
     from qimg_core.storage import write_atomic
 
-    metadata = {"schema": SCHEMA, "format": format, "facts": json.dumps(facts, sort_keys=True, separators=(",", ":"))}
+    document = {"schema": SCHEMA, "format": format, "facts": facts}
+    # one key: safetensors writes several in random order, and equal weights would be files of different digests
+    metadata = {"qimg": json.dumps(document, sort_keys=True, separators=(",", ":"))}
     import numpy as np
 
     data = save({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())}, metadata)
@@ -71,7 +73,7 @@ def load_weights(path: str | Path, *, format: str | None = None) -> Weights:  # 
     except OSError as cause:
         raise WeightsError(f"cannot read weights {file}: {cause.strerror}") from cause
     try:
-        metadata = _metadata(data)
+        metadata = weights_metadata(data)
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError) as cause:
         raise WeightsError(
@@ -84,7 +86,7 @@ def load_weights(path: str | Path, *, format: str | None = None) -> Weights:  # 
     return Weights(
         format=metadata["format"],
         arrays=arrays,
-        facts=json.loads(metadata["facts"]),
+        facts=metadata["facts"],
         digest="sha256:" + hashlib.sha256(data).hexdigest(),
     )
 
@@ -132,7 +134,12 @@ def check_state(state: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]],
             raise WeightsError(f"{model}: {name} holds NaN or infinite values")
 
 
-def _metadata(data: bytes) -> dict[str, str]:
+def weights_metadata(data: bytes) -> dict[str, Any]:
+    """Schema, format and facts from the header of a weights file's bytes.
+
+    Raises:
+        ValueError: the header is cut off, or is no header.
+    """
     if len(data) < 8:
         raise ValueError("shorter than a header")
     size = int.from_bytes(data[:8], "little")
@@ -142,4 +149,11 @@ def _metadata(data: bytes) -> dict[str, str]:
     found = header.get("__metadata__", {})
     if not isinstance(found, dict):
         raise ValueError("the header holds no metadata")
+    if "qimg" in found:
+        document = json.loads(found["qimg"])
+        if not isinstance(document, dict):
+            raise ValueError("the header holds no metadata")
+        return document
+    if "facts" in found:  # files of qimg 0.1.0 before November 2026
+        return {**found, "facts": json.loads(found["facts"])}
     return found

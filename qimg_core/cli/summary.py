@@ -124,9 +124,9 @@ def images_summary(ledger: Ledger, entry: Entry) -> dict[str, Any]:
 def _weights(ledger: Ledger, entry: Entry) -> dict[str, Any] | None:
     if "weights" not in entry.artefacts:
         return None
-    data = ledger.get(entry.artefacts["weights"])
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # safetensors: length, then JSON
-    facts = json.loads(header["__metadata__"]["facts"])
+    from qimg_core.weights import weights_metadata
+
+    facts = weights_metadata(ledger.get(entry.artefacts["weights"]))["facts"]
     return {"digest": entry.facts["weights"], **training_facts(facts)}
 
 

@@ -1,4 +1,4 @@
-"""``qimg plugin``: what is installed (imports plugins)."""
+"""``qimg plugin``: what is installed, testing it, beginning a new one (imports plugins)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qimg_core.cli.commands.plugin_new import new
+from qimg_core.cli.commands.plugin_test import test
 from qimg_core.cli.exits import ExitCode
 from qimg_core.cli.options import json_option
 from qimg_core.cli.output import emit, table
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def plugin() -> None:
-    """List plugins and what they supply."""
+    """List plugins and what they supply, test a component, begin a plugin."""
+
+
+plugin.add_command(test)
+plugin.add_command(new)
 
 
 @plugin.command(name="list")
