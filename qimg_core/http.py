@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("qimg.http")
 
 PASSING_ON = frozenset({502, 504, 520, 521, 522, 523, 524})
-"""Statuses of something in front of the provider: it may still be working on the request."""
+"""Statuses of a gateway, behind which the provider may still be working on the request."""
 
 
 class RestClient:
@@ -77,7 +77,10 @@ class RestClient:
         proxy: str | Secret | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        parts = urlsplit(base_url)
+        try:
+            parts = urlsplit(base_url)
+        except ValueError:
+            raise ConfigurationError(f"{provider}: the base URL is none") from None
         local = _on_this_machine(parts.hostname or "")
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
             raise ConfigurationError(

@@ -148,12 +148,12 @@ class FakeServer(ABC):
         if fault is Fault.HANG:
             self._released.wait(30)
             return None
-        if fault is Fault.DROPPED or response is None:
-            return None
         if fault is Fault.GARBAGE:
             return Response(200, b"<html>scheduled maintenance</html>", content_type="text/html")
         if fault is Fault.MISSING_FIELDS:
             return Response(200, b"{}")
+        if fault is Fault.DROPPED or response is None:
+            return None
         if fault is Fault.UNKNOWN_STATE:
             return self.unknown_state(response)
         if fault is Fault.PARTIAL:
