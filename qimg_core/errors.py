@@ -54,6 +54,12 @@ class QimgError(Exception):
         self.hint = hint
         self.facts = facts
 
+    def advise(self, hint: str) -> None:
+        """Say what to do next, where nothing is said yet."""
+        if not self.hint:
+            self.hint = hint
+            self.args = (f"{self.message}\n  {hint}",)
+
 
 class ConfigurationError(QimgError):
     """The caller's input is wrong. Nothing was sent or written."""

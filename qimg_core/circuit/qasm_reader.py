@@ -43,16 +43,18 @@ gate cphase(l) a, b { p(l/2) a; p(l/2) b; cx a, b; p(-l/2) b; cx a, b; }
 gate cu1(l) a, b { p(l/2) a; p(l/2) b; cx a, b; p(-l/2) b; cx a, b; }
 gate cy a, b { sdg b; cx a, b; s b; }
 gate ch a, b { ry(-pi/4) b; cz a, b; ry(pi/4) b; }
+gate cu(t, f, l, g) a, b { p(g) a; p(l/2) a; p(f/2) a; rz(l/2) b; rz(-f/2) b; cx a, b; rz(-f/2) b; rz(-l/2) b;
+  ry(-t/2) b; cx a, b; ry(t/2) b; rz(f) b; }
 gate cswap a, b, c { cx c, b; ccx a, b, c; cx c, b; }
 """
-# Exact, but for a global phase of u2, u3 and U, which the IR does not hold and no measurement sees.
+# Exact, but for a global phase of u2, u3, U and cu, which the IR does not hold and no measurement sees.
 
 KNOWN = frozenset(name.value for name in UNITARY | NON_UNITARY)
 _WORDS = """
 OPENQASM include gate qubit qreg bit creg input output const let def cal defcal defcalgrammar extern box barrier
 measure reset delay return if else for while in break continue end switch case default int uint float angle bool
 complex array duration stretch void readonly mutable true false im ctrl negctrl inv pow gphase durationof pi tau
-euler sin cos tan arcsin arccos arctan exp log sqrt ceiling floor mod popcount rotl rotr sizeof real imag pragma cu
+euler sin cos tan arcsin arccos arctan exp log sqrt ceiling floor mod popcount rotl rotr sizeof real imag pragma
 """
 RESERVED = frozenset(_WORDS.split())
 _MOST_GATES, _MOST_WIRES = 1_000_000, 10_000
@@ -208,6 +210,9 @@ class _Reader:
     def _define(self, c: Cursor) -> None:
         line = c.now.line
         name, definition = _definition(c)
+        if self.definitions.get(name) is LIBRARY["cu1"]:  # ours, not of stdgates.inc: a program may bring its own
+            self.definitions[name] = definition
+            return
         if name in _NATIVE and name not in self.definitions:
             if definition.plain() != _NATIVE[name].plain():
                 self.definitions[name] = definition  # somebody else's rxx: exactly as they wrote it

@@ -101,6 +101,11 @@ def collect(
         first = errors[0]
         first.facts["accepted"] = len(handles)
         first.facts["finished"] = len(results)
+        if isinstance(first, (BackendError, ResultError)):
+            first.advise(
+                f"the job stays at the provider: qimg jobs collect {road.run}, or go on with --resume {road.run}; "
+                "nothing is sent twice"
+            )
         for other in errors[1:]:
             first.add_note(f"and {type(other).__name__}: {other.message}")
         raise first

@@ -79,12 +79,17 @@ def _submit(road: Road, intent: Intent) -> tuple[JobHandle, str]:
                 if last or not cause.answered or backend.capabilities.idempotency is Idempotency.NONE:
                     raise _uncertain(road, intent, cause) from cause
             elif last:
+                if (found := _glance(road, intent)) is not None:
+                    return found, "job.adopted"
                 raise _uncertain(road, intent, cause) from cause
         except BackendUnavailable as cause:  # certainly not accepted: safe to send again
             if isinstance(cause, BreakerOpen):
                 raise
             road.breaker.failed(backend.name)
             if attempt == polling.attempts:
+                if backend.capabilities.idempotency is not Idempotency.NONE and (found := _glance(road, intent)):
+                    return found, "job.adopted"
+                cause.advise(f"wait, then go on with --resume {intent.run}; or name another device with --fallback")
                 raise
             if isinstance(cause, RateLimited) and cause.retry_after is not None:
                 pause = max(pause, cause.retry_after)

@@ -71,7 +71,7 @@ def test_we_read_what_qiskit_writes(unitary, same_up_to_phase):
 
 @pytest.mark.parametrize(
     ("call", "angles"),
-    [("cp", 1), ("cphase", 1), ("p", 1), ("phase", 1), ("u1", 1), ("u2", 2), ("u3", 3), ("U", 3)]
+    [("cp", 1), ("cphase", 1), ("p", 1), ("phase", 1), ("u1", 1), ("u2", 2), ("u3", 3), ("U", 3), ("cu", 4)]
     + [(name, 0) for name in ("CX", "cy", "ch", "cswap", "id")],
 )
 def test_aliases_are_what_qiskit_takes_them_for(call, angles, unitary, same_up_to_phase, rng):
@@ -217,6 +217,14 @@ def test_what_a_circuit_cannot_hold_is_refused_with_its_line(line, message):
     with pytest.raises(ConfigurationError, match=r"line [56]: ") as caught:
         from_qasm3(text)
     assert message in str(caught.value)
+
+
+def test_a_program_may_bring_its_own_cu1_once():
+    """stdgates.inc has none, so Qiskit writes a definition; another meaning is taken as it is written."""
+    text = HEAD + "gate cu1(a) p, q { rz(a) q; } cu1(0.3) q[0], q[1];"
+    assert [g.name for g in from_qasm3(text).gates] == ["rz"]
+    with pytest.raises(ConfigurationError, match="'cu1' is taken"):
+        from_qasm3(text + " gate cu1(a) p, q { rz(a) q; }")
 
 
 def test_refused_as_a_whole():

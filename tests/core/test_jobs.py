@@ -172,6 +172,28 @@ def test_every_fault_at_every_point_ends_in_one_job_or_a_typed_error(registry, f
     assert fake.faults.struck == [(point, fault)]
 
 
+@pytest.mark.parametrize("fault", [Fault.TOO_MANY, Fault.ERROR, Fault.DROPPED])
+@pytest.mark.parametrize("idempotency", [Idempotency.TAG, Idempotency.TOKEN])
+def test_a_provider_that_takes_a_job_and_always_says_no_is_looked_at_before_giving_up(registry, fault, idempotency):
+    fake = FakeProvider(faults=Faults().add(fault, Point.AFTER_ACCEPT, times=1000), idempotency=idempotency)
+    with Session(None, seed=1, backend=fake, registry=registry, polling=QUIET) as session:
+        np.testing.assert_allclose(session.execute(request()).data[:, 0], exact(3), atol=1e-12)
+    assert len(fake.jobs) == 1
+    assert "job.adopted" in kinds(session.ledger)
+
+
+@pytest.mark.parametrize(
+    ("point", "words"), [(Point.BEFORE_SEND, "--fallback"), (Point.AFTER_ACKNOWLEDGEMENT, "qimg jobs collect")]
+)
+def test_an_error_after_the_last_attempt_says_what_to_do(registry, point, words):
+    fake = FakeProvider(faults=Faults().add(Fault.TOO_MANY, point, times=1000))
+    with Session(None, seed=1, backend=fake, registry=registry, polling=QUIET) as session:
+        with pytest.raises(BackendUnavailable) as caught:
+            session.execute(request())
+    assert words in caught.value.hint
+    assert f"--resume {session.run}" in str(caught.value)
+
+
 @pytest.mark.parametrize(("fault", "error"), [(Fault.PARTIAL, ResultError), (Fault.UNAVAILABLE, BackendUnavailable)])
 def test_a_provider_that_never_recovers_gives_a_typed_error_and_the_result_later(registry, tmp_path, fault, error):
     fake = FakeProvider(faults=Faults().add(fault, Point.DURING_DOWNLOAD, times=100))

@@ -379,6 +379,13 @@ def test_where_the_key_may_come_from(fake, monkeypatch, tmp_path, name):
     np.testing.assert_allclose(through(IonQBackend(), ASKED)[1].data, reference(ASKED), atol=1e-9)
 
 
+def test_a_reason_that_repeats_the_key_is_shown_without_it(fake):
+    fake.fail_next(f"no credits for {fake.key}")
+    with pytest.raises(JobFailed, match=r"no credits for \*\*\*") as raised:
+        run(driver_of(fake), ASKED)
+    assert fake.key not in str(raised.value)
+
+
 def test_a_key_that_was_renewed_is_used_after_a_refusal(fake):
     keys = iter(["expired", fake.key])
     credential = Credential(FromCallable(lambda: (next(keys), None)), purpose="IonQ API key")

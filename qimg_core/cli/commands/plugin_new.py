@@ -62,7 +62,9 @@ def template(kind: str) -> Path:
     for folder in (package / "_template" / kind, package.parent / "plugins" / "_template" / kind):
         if folder.is_dir():
             return folder
-    raise ConfigurationError(f"this installation has no template for a {kind}", hint="take plugins/_template of a checkout")
+    raise ConfigurationError(
+        f"this installation has no template for a {kind}", hint="take plugins/_template of a checkout"
+    )
 
 
 def copied(source: Path, target: Path, name: str) -> Iterator[str]:

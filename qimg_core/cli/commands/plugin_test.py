@@ -49,7 +49,9 @@ def _json(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     metavar="[FILE]",
     help="Write the report as JSON into a file; without one print it.",
 )
-@click.option("--fake", metavar="MODULE:NAME", help="A function of the plugin that returns Options with a fake provider.")
+@click.option(
+    "--fake", metavar="MODULE:NAME", help="A function of the plugin that returns Options with a fake provider."
+)
 @click.option("--backend", default="simulator", show_default=True, help="The device of a generator.")
 @click.option("--shots", type=click.IntRange(min=1), help="Of each sampled request.")
 @click.option("--noisy", is_flag=True, help="The device is noisy by itself: compare within a band.")
@@ -157,8 +159,12 @@ def _examined(
             name, options, registry=app.registry, backend=backend, changes=given, progress=_progress
         )
     made = _maker(app, kind, name, changes)
-    run = {"encoder": conformance.encoder, "ansatz": conformance.ansatz, "observable": conformance.observable}[kind]
-    return run(made, options, name=name, progress=_progress)
+    runs: dict[str, Callable[..., Report]] = {
+        "encoder": conformance.encoder,
+        "ansatz": conformance.ansatz,
+        "observable": conformance.observable,
+    }
+    return runs[kind](made, options, name=name, progress=_progress)
 
 
 def _maker(app: App, kind: str, name: str, changes: dict[str, str]) -> Callable[[], Any]:

@@ -31,6 +31,7 @@ from qimg_core.errors import (
 from qimg_core.http import RestClient
 from qimg_core.job import Cost, JobHandle, JobState, JobStatus, RawResult, Snapshot
 from qimg_core.measurement import Samples
+from qimg_core.secret import redact
 from qimg_core.settings import bound_circuits, settings_for
 from qimg_core.tls import Tls
 from qimg_ionq import answers, money
@@ -181,15 +182,20 @@ class IonQBackend(Backend):
     def poll(self, handle: JobHandle) -> JobStatus:
         job = self._job(handle)
         state = answers.state_of(job)
-        detail = answers.failure(job) if state is JobState.FAILED else str(job.get("status"))
+        detail = self._reason(job) if state is JobState.FAILED else str(job.get("status"))
         return JobStatus(state=state, detail=detail)
+
+    def _reason(self, job: dict[str, Any]) -> str:
+        """Why a job failed, without the key where IonQ repeats it."""
+        used = self.client.credential
+        return redact(answers.failure(job), [used.secret()] if used else [])
 
     def fetch(self, handle: JobHandle) -> RawResult:
         note = Note.from_json(handle.extra)
         job = self._job(handle)
         state = answers.state_of(job)
         if state is JobState.FAILED:
-            raise JobFailed(f"{self.name}: {answers.failure(job) or 'the job failed, IonQ gives no reason'}")
+            raise JobFailed(f"{self.name}: {self._reason(job) or 'the job failed, IonQ gives no reason'}")
         if state is JobState.CANCELLED:
             raise JobCancelled(f"{self.name}: job {job['id']} was cancelled")
         if state is not JobState.DONE or job.get("dry_run"):

@@ -1,0 +1,5 @@
+"""A fake of IBM's service on this machine, for tests and for rehearsals (needs qiskit-aer)."""
+
+from qimg_ibm.testing.fake_ibm import FakeIBM
+
+__all__ = ["FakeIBM"]

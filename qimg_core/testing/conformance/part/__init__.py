@@ -1,0 +1,1 @@
+"""Cases for encoders (E), ansatzes (A), observables (O) and generators (G)."""

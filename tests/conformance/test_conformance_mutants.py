@@ -1,0 +1,68 @@
+"""Each faulty device is caught by the case that is there for it; the same device without the fault passes that case."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from qimg_core.capabilities import Idempotency
+from qimg_core.testing import conformance
+from qimg_core.testing.conformance import Options
+from qimg_core.testing.conformance.loopback_driver import provider
+from qimg_core.testing.mutants import MUTANTS, SOUND, SoundDevice
+from qimg_core.testing.mutants.matrix import matrix, table
+from qimg_core.verdict import Verdict
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "conformance.md"
+WANTED = """bits reversed; inverse permutation; control and target; angles negated; rxx with half; turns; t and tdg;
+phase gate dropped; drawn again; invented counts; failure is swallowed; shots capped; default of shots; seed ignored;
+rows of a batch reversed; left out; sent twice; another process; sign of Z; order inside windows; noise ignored;
+key in an error"""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name.replace(" ", "-"))
+def test_a_fault_is_caught(mutant):
+    report = mutant.examine(cases=(mutant.caught_by,))
+    assert report.failed == (mutant.caught_by,), report.lines()
+
+
+def test_every_fault_that_adapters_have_had_is_among_them():
+    names = [m.name for m in MUTANTS]
+    for words in re.split(r";\s+", WANTED):
+        assert any(re.sub(r"\s+", " ", words) in n for n in names), words
+    assert len(MUTANTS) >= 16
+    assert len(set(names)) == len(names)
+
+
+def test_the_same_devices_without_a_fault_pass_those_cases():
+    cases = {m.caught_by for m in MUTANTS}
+    local = conformance.backend(SoundDevice, Options(quick=True), cases=cases)
+    remote = conformance.backend(None, Options(quick=True, server=provider(idempotency=Idempotency.TAG)), cases=cases)
+    for report in (local, remote):
+        assert report.failed == ()
+        assert report.verdict is Verdict.PASS
+
+
+def rows_of_the_page():
+    return re.findall(r"^\| (.+?) \| (C\S+|none) \| (.+?) \|$", PAGE.read_text(), re.MULTILINE)
+
+
+def test_the_page_has_every_mutant_with_the_case_that_catches_it():
+    rows = rows_of_the_page()
+    shown = {name: (case, fails.split(", ")) for name, case, fails in rows}
+    assert list(shown) == [m.name for m in (*SOUND, *MUTANTS)]
+    for mutant in MUTANTS:
+        case, fails = shown[mutant.name]
+        assert case == mutant.caught_by
+        assert case in fails
+    assert all(shown[m.name] == ("none", ["none"]) for m in SOUND)
+
+
+def test_a_row_of_the_page_is_what_the_kit_says_now():
+    chosen = next(m for m in MUTANTS if m.name == "sign of Z")
+    assert table(matrix([chosen])).splitlines()[-1] in PAGE.read_text()
+
+
+@pytest.mark.slow
+def test_the_whole_page_is_what_the_kit_says_now():
+    assert table(matrix()) in PAGE.read_text()
