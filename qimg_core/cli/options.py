@@ -105,7 +105,7 @@ _RUN: list[Callable[[Any], Any]] = [
         type=click.Choice(["off", "keep", "reuse"]),
         default="off",
         show_default=True,
-        help="Keep what remote devices return; reuse it where the same request was executed before.",
+        help="Keep the numbers of every request; reuse them where the same request was executed before.",
     ),
     click.option(
         "--profile",

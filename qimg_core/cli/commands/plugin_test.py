@@ -38,6 +38,7 @@ def _json(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @click.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), help="What the name is, where it is several things.")
+@click.option("--case", "cases", multiple=True, metavar="ID", help="Only this case, or group such as C15; repeatable.")
 @click.option("--quick", is_flag=True, help="Fewer rows, states and faults.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as one HTML file.")
 @click.option(
@@ -63,6 +64,7 @@ def test(
     app: App,
     name: str,
     kind: str | None,
+    cases: tuple[str, ...],
     quick: bool,
     html: Path | None,
     json_to: str | None,
@@ -97,13 +99,31 @@ def test(
     for target in (html, None if json_to in (None, STDOUT) else Path(str(json_to))):
         if target is not None and not target.parent.is_dir():
             raise ConfigurationError(f"{target}: there is no folder {target.parent}")
-    report = _examined(app, kind, name, options, changes, backend, faked=bool(fake))
+    report = _examined(app, kind, name, options, changes, backend, cases=chosen(kind, cases), faked=bool(fake))
     _write(report, html, json_to)
     rows = [[r.case, coloured(r.verdict), f"{r.seconds:.1f}", f"{r.title}: {r.outcome.reason}"] for r in report.results]
     counted = ", ".join(f"{n} {v}" for v, n in report.counted().items() if n)
     last = f"{kind} {report.subject}: {coloured(report.verdict)} ({counted})"
     emit(report.to_json(), [*table(["CASE", "VERDICT", "SECONDS", "WHAT WAS FOUND"], rows), "", last])
     return verdict_code(report.verdict)
+
+
+def chosen(kind: str, wanted: tuple[str, ...]) -> list[str] | None:
+    """Ids of the cases that were asked for, groups written out; None for all.
+
+    Raises:
+        UnknownName: no such case or group.
+    """
+    from qimg_core.testing.conformance.kit import cases_of
+
+    known = cases_of(kind)
+    found: list[str] = []
+    for name in wanted:
+        members = [c for c in known if name in (c, c.partition(".")[0])]
+        if not members:
+            raise UnknownName(f"case for a {kind}", name, known)
+        found += members
+    return found or None
 
 
 def _kind_of(app: App, name: str) -> str:
@@ -140,7 +160,15 @@ def _faked(app: App, name: str, fake: str) -> Options:
 
 
 def _examined(
-    app: App, kind: str, name: str, options: Options, changes: dict[str, str], backend: str, *, faked: bool
+    app: App,
+    kind: str,
+    name: str,
+    options: Options,
+    changes: dict[str, str],
+    backend: str,
+    *,
+    cases: list[str] | None,
+    faked: bool,
 ) -> Report:
     from qimg_core.testing import conformance
 
@@ -150,13 +178,19 @@ def _examined(
         make = None if faked and options.server is not None else lambda: app.registry.open_backend(name)
         if make is not None:
             make().close()  # a driver that cannot be made is wrong usage, not forty failures
-        return conformance.backend(make, options, progress=_progress)
+        return conformance.backend(make, options, cases=cases, progress=_progress)
     if kind == "generator":
         from qimg_core.cli.runs import model_changes
 
         given = model_changes(None, changes)
         return conformance.generator(
-            name, options, registry=app.registry, backend=backend, changes=given, progress=_progress
+            name,
+            options,
+            registry=app.registry,
+            backend=backend,
+            changes=given,
+            cases=cases,
+            progress=_progress,
         )
     made = _maker(app, kind, name, changes)
     runs: dict[str, Callable[..., Report]] = {
@@ -164,7 +198,7 @@ def _examined(
         "ansatz": conformance.ansatz,
         "observable": conformance.observable,
     }
-    return runs[kind](made, options, name=name, progress=_progress)
+    return runs[kind](made, options, name=name, cases=cases, progress=_progress)
 
 
 def _maker(app: App, kind: str, name: str, changes: dict[str, str]) -> Callable[[], Any]:
