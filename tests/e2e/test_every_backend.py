@@ -117,7 +117,7 @@ def fits_of(backend, asked, p):
     np.testing.assert_allclose(counts / SHOTS, shares, atol=1e-12)
     index = bits.astype(np.int64) @ (1 << np.arange(len(ORDER))[::-1])
     seen = np.stack([np.bincount(row, minlength=p.shape[1]) for row in index])
-    return [multinomial_test(c, p, seed=5) for c in (counts, seen)]
+    return [multinomial_test(c, p, seed=5, suspicious=1e-3) for c in (counts, seen)]
 
 
 @pytest.mark.parametrize("backend", EXACT)
@@ -172,9 +172,7 @@ def made(tmp_path_factory):
         folder = tmp_path_factory.mktemp("run")
         picture, ledger = str(folder / "digits.png"), str(folder / "runs")
         words = ["--generator", GENERATOR, "--n", "2", "--seed", "3", "--set", f"sample_steps={steps}"]
-        code = main(
-            ["generate", *words, "--backend", backend, *more, "--out", picture, "--ledger", ledger, "--json"]
-        )
+        code = main(["generate", *words, "--backend", backend, *more, "--out", picture, "--ledger", ledger, "--json"])
         said = capsys.readouterr()
         assert code == 0, said.err
         assert main(["inspect", picture, "--ledger", ledger, "--json"]) == 0

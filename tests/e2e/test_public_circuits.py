@@ -1,4 +1,4 @@
-"""MQT Bench's circuits on every exact path: Qiskit's own state vector, our oracle and seven devices give the same numbers.
+"""MQT Bench's circuits on every exact path: Qiskit's state vector, our oracle and seven devices give the same numbers.
 
 The circuits are those of mqt.bench (Quetschlich, Burgholzer, Wille, Quantum 7, 1062, 2023; MIT), written by Qiskit as
 OpenQASM 3 and read by `qimg_core.circuit`. ``-s`` prints which families ran and why the others did not.
@@ -43,7 +43,7 @@ def families():
 @functools.cache
 def made(family):
     """The family's algorithm at the first of these sizes that it comes in, without its final measurements."""
-    np.random.seed(7)  # noqa: NPY002  randomcircuit and the parameters of some families draw from the global state
+    np.random.seed(7)  # randomcircuit and the parameters of some families draw from the global state
     for qubits in (5, 6, 4, 3, 13, 17):
         try:
             circuit = mqt.get_benchmark(family, mqt.BenchmarkLevel.ALG, qubits)

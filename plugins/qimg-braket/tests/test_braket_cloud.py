@@ -19,6 +19,7 @@ from qimg_core.capabilities import DeviceKind
 from qimg_core.errors import (
     AuthenticationError,
     CapabilityError,
+    JobCancelled,
     JobFailed,
     JobLost,
     ProtocolError,
@@ -288,6 +289,8 @@ def test_states_cancellation_and_loss(garnet: CloudBackend, clean: FakeBraket, t
     _, _, other = sent(garnet, asked(tiny(1), Probabilities((0, 1)), shots=100), ordinal=1)
     assert garnet.cancel(other)
     assert garnet.poll(other).state is JobState.CANCELLED
+    with pytest.raises(JobCancelled):
+        garnet.fetch(other)
     assert not garnet.cancel(other)
     gone = evolve(handle, provider_ids=(handle.provider_ids[0] + "0",))
     with pytest.raises(JobLost):
@@ -305,6 +308,12 @@ def test_a_failed_task_says_why(garnet: CloudBackend, clean: FakeBraket, tiny: A
     clean.failure = "the qubits were cold"
     with pytest.raises(JobFailed, match="the qubits were cold"):
         run(garnet, asked(tiny(1), Probabilities((0, 1)), shots=100))
+    _, _, handle = sent(garnet, asked(tiny(1), Probabilities((0, 1)), shots=100))
+    with pytest.raises(ResultError, match="not done"):
+        garnet.fetch(handle)
+    finished(garnet, handle)
+    with pytest.raises(JobFailed, match="the qubits were cold"):
+        garnet.fetch(handle)
 
 
 def test_a_partial_program_set_names_what_is_missing_and_keeps_the_rest(

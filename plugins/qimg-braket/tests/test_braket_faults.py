@@ -71,8 +71,13 @@ def test_the_driver_itself_repeats_nothing(
 ) -> None:
     plan = plan_for(forte, request_of_two)
     clean.faults.add(fault, "before send")
-    with pytest.raises(BackendError):
+    with pytest.raises(BackendError) as caught:
         forte.submit(plan, 0, intent=Intent(run="r", ordinal=0, job=0, request="sha256:0"))
+    seen, error = [], caught.value.__cause__
+    while error is not None:
+        assert not any(error is s for s in [*seen, caught.value])  # a chain of causes has an end
+        seen.append(error)
+        error = error.__cause__
     assert [s.path for s in clean.seen].count("/quantum-task") == 1
 
 

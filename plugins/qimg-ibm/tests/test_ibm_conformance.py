@@ -30,7 +30,7 @@ def test_the_service(monkeypatch):
         for name, value in fake.environment().items():
             if name != "QIMG_IBM_TOKEN":
                 monkeypatch.setenv(name, value)
-        return IBMBackend("ibm_manila", timeout=1.0)
+        return IBMBackend("ibm_manila", timeout=3.0)
 
     provider = Provider(
         start=lambda: FakeIBM(key=CANARY),

@@ -51,7 +51,7 @@ def distribution(request: ExecutionRequest, wires: Sequence[int]) -> FloatArray:
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _state(circuit: Circuit, values: tuple[float, ...]) -> Complex:
     """The same circuits are measured in several orders."""
     import numpy as np

@@ -70,7 +70,12 @@ def backend(
 
 
 def encoder(
-    make: Callable[[], Encoder], options: Options | None = None, *, name: str = "", progress: Progress | None = None
+    make: Callable[[], Encoder],
+    options: Options | None = None,
+    *,
+    name: str = "",
+    cases: Iterable[str] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """The conformance kit on an encoder.
 
@@ -78,29 +83,40 @@ def encoder(
         make: a new one, always with the same settings.
         options: seed.
         name: for the report; the class's by default.
+        cases: ids of the only cases to run; None for all.
         progress: called after each case.
     """
     from qimg_core.testing.conformance.part import encoders
 
-    return _part("encoder", encoders.EncoderBench, encoders.CASES, make, options, name, progress)
+    return _part("encoder", encoders.EncoderBench, encoders.CASES, make, options, name, cases, progress)
 
 
 def ansatz(
-    make: Callable[[], Ansatz], options: Options | None = None, *, name: str = "", progress: Progress | None = None
+    make: Callable[[], Ansatz],
+    options: Options | None = None,
+    *,
+    name: str = "",
+    cases: Iterable[str] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """The conformance kit on an ansatz; arguments as of `encoder`."""
     from qimg_core.testing.conformance.part import ansatzes
 
-    return _part("ansatz", ansatzes.AnsatzBench, ansatzes.CASES, make, options, name, progress)
+    return _part("ansatz", ansatzes.AnsatzBench, ansatzes.CASES, make, options, name, cases, progress)
 
 
 def observable(
-    make: Callable[[], Observable], options: Options | None = None, *, name: str = "", progress: Progress | None = None
+    make: Callable[[], Observable],
+    options: Options | None = None,
+    *,
+    name: str = "",
+    cases: Iterable[str] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """The conformance kit on an observable; arguments as of `encoder`."""
     from qimg_core.testing.conformance.part import observables
 
-    return _part("observable", observables.ObservableBench, observables.CASES, make, options, name, progress)
+    return _part("observable", observables.ObservableBench, observables.CASES, make, options, name, cases, progress)
 
 
 def _part(
@@ -110,13 +126,14 @@ def _part(
     make: Callable[[], Any],
     options: Options | None,
     name: str,
+    cases: Iterable[str] | None,
     progress: Progress | None,
 ) -> Report:
     from qimg_core.testing.conformance.options import Options
 
     options, at = options or Options(), _now()
     made = bench(make, options)
-    results = _run(made.try_case, every, options, None, progress)
+    results = _run(made.try_case, every, options, cases, progress)
     return Report(
         kind=kind,
         subject=name or type(made.part).__name__,
@@ -135,6 +152,7 @@ def generator(
     backend: str | Callable[[], Backend] = "simulator",
     changes: dict[str, Any] | None = None,
     images: ImageSource | None = None,
+    cases: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """The conformance kit on a generator, untrained.
@@ -146,6 +164,7 @@ def generator(
         backend: device of its sessions: a name, or makes a driver.
         changes: settings of the generator; small ones save time.
         images: to train on; None makes some of the model's own shape.
+        cases: ids of the only cases to run; None for all.
         progress: called after each case.
     """
     from qimg_core.testing.conformance.options import Options
@@ -154,7 +173,7 @@ def generator(
 
     options, at = options or Options(), _now()
     bench = ModelBench(name, options, registry=registry, backend=backend, changes=changes, images=images)
-    results = _run(bench.try_case, CASES, options, None, progress)
+    results = _run(bench.try_case, CASES, options, cases, progress)
     device = backend if isinstance(backend, str) else backend().name
     return Report(
         kind="generator",
@@ -165,6 +184,21 @@ def generator(
         environment=environment(),
         at=at,
     )
+
+
+def cases_of(kind: str) -> tuple[str, ...]:
+    """Ids of the cases for a kind of component, in order."""
+    from qimg_core.testing.conformance import device
+    from qimg_core.testing.conformance.part import ansatzes, encoders, generators, observables
+
+    every: dict[str, Sequence[Case[Any]]] = {
+        "backend": device.CASES,
+        "encoder": encoders.CASES,
+        "ansatz": ansatzes.CASES,
+        "observable": observables.CASES,
+        "generator": generators.CASES,
+    }
+    return tuple(c.id for c in every[kind])
 
 
 def _run(

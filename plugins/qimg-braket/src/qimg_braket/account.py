@@ -67,6 +67,11 @@ class Account:
                 self._others[service] = session.boto_session.client(service, config=self._config())
             return self._others[service]
 
+    def open(self) -> None:
+        """Make every client now: they read the environment when they are made."""
+        self._client("s3")
+        self._client("sts")
+
     @property
     def region(self) -> str:
         """Where tasks are created."""

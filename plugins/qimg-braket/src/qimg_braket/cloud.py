@@ -6,6 +6,7 @@ Braket makes each task once. Everything that reading needs is in the handle, and
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ from qimg_braket.local import as_written, versions
 from qimg_braket.offer import action_of, capabilities_of, fees, is_qpu, rows_per_job, snapshot_of
 from qimg_braket.prices import PriceList
 from qimg_braket.qasm import digest, measured
-from qimg_braket.reading import bill, read_result
-from qimg_braket.tasks import KEY, ProgramSets, Task, read_tags, reading, tags, tasks_of, token
+from qimg_braket.reading import bill, has_result, queue_position, read_result
+from qimg_braket.tasks import KEY, ProgramSets, Task, moment, read_tags, reading, tags, tasks_of, token
 from qimg_core.backend import Backend
 from qimg_core.chunks import rows_of
 from qimg_core.circuit.rewrite import rewrite
@@ -35,6 +36,7 @@ from qimg_core.settings import bound_circuits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from qimg_braket.prices import Tariff
     from qimg_core.capabilities import Capabilities
@@ -73,6 +75,14 @@ class CloudBackend(Backend):
         self._known: dict[str, Any] | None = None
         self._prices: PriceList | None = None
         self._lock = threading.Lock()
+
+    def open(self) -> Self:
+        """Read the environment, the device's properties and the price list now, and not when they are first needed."""
+        self._account.open()
+        self._device()
+        with contextlib.suppress(BackendUnavailable, ProtocolError):
+            self._tariff(self._account.region)
+        return self
 
     # -- what it can do ---------------------------------------------------------------------
 
@@ -184,6 +194,8 @@ class CloudBackend(Backend):
             try:
                 arns[index] = self._create(parameters)
             except BackendError as cause:
+                if not arns:
+                    raise
                 raise self._stopped(cause, arns, made) from cause
         return self._handle(intent.key, [arns[i] for i in range(len(made))], extra)
 
@@ -195,8 +207,6 @@ class CloudBackend(Backend):
 
     def _stopped(self, cause: BackendError, arns: Mapping[int, str], made: tuple[Task, ...]) -> Exception:
         """What an error means when some of a job's tasks exist already."""
-        if not arns:
-            return cause
         so_far = f"{len(arns)} of {len(made)} tasks of the job exist; {cause.message}"
         if not isinstance(cause, SubmissionRejected):
             return SubmissionUncertain(so_far, answered=True)
@@ -214,14 +224,14 @@ class CloudBackend(Backend):
 
     def _remembered(self, intent: Intent) -> dict[int, str]:
         """Tasks of an old intent, by number: AWS may have forgotten their tokens."""
-        since = _parsed(intent.at)
+        since = moment(intent.at)
         if since is None or dt.datetime.now(dt.UTC) - since < _TRUSTED:
             return {}
         return {index: arn for index, (arn, _, _) in self._search(intent).items()}
 
     def _search(self, intent: Intent) -> dict[int, tuple[str, int, dict[str, Any] | None]]:
         """Number of the task -> (ARN, how many there are, what reading needs), of the tasks with the intent's key."""
-        since = _parsed(intent.at) or dt.datetime.now(dt.UTC) - dt.timedelta(days=90)
+        since = moment(intent.at) or dt.datetime.now(dt.UTC) - dt.timedelta(days=90)
         found = {}
         for task in self._account.search((since - dt.timedelta(minutes=5)).isoformat()):
             named = task.get("tags") or {}
@@ -260,15 +270,13 @@ class CloudBackend(Backend):
             if state is None:
                 raise ProtocolError(f"Braket reports the state {answer['status']!r}, which its documentation lacks")
             which = f"task {number} of {len(handle.provider_ids)}: " if len(handle.provider_ids) > 1 else ""
-            kind = (answer.get("actionMetadata") or {}).get("actionType", "")
-            if state is JobState.FAILED and "program_set" in kind and answer.get("numSuccessfulShots"):
-                continue
-            if state is not JobState.DONE:
+            if not has_result(answer):
                 reason = answer.get("failureReason") or ""
                 if state is JobState.FAILED and not reason:
                     reason = "Braket gives no reason"
-                position = (answer.get("queueInfo") or {}).get("position")
-                return JobStatus(state=state, detail=which + reason if reason else "", queue_position=_whole(position))
+                return JobStatus(
+                    state=state, detail=which + reason if reason else "", queue_position=queue_position(answer)
+                )
         return JobStatus(state=JobState.DONE)
 
     def fetch(self, handle: JobHandle) -> RawResult:
@@ -283,17 +291,3 @@ class CloudBackend(Backend):
     def close(self) -> None:
         for account in self._accounts.values():
             account.close()
-
-
-def _parsed(text: str) -> dt.datetime | None:
-    try:
-        found = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
-
-
-def _whole(text: object) -> int | None:
-    """A queue position; Braket writes ">2000" for long queues."""
-    digits = str(text).lstrip(">")
-    return int(digits) if digits.isdecimal() else None

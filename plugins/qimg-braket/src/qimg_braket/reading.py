@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qimg_braket.results import Decoded, Failure, Tally, decode, outcomes, raw_of
-from qimg_core.errors import ProtocolError, ResultError
+from qimg_core.errors import JobCancelled, JobFailed, ProtocolError, ResultError
 from qimg_core.job import Cost, RawResult
 from qimg_core.measurement import Samples, measurement_from_json
 from qimg_core.settings import read, settings_for
@@ -30,6 +30,7 @@ def read_result(account: Account, handle: JobHandle, name: str, versions: Mappin
     Raises:
         ResultError: a document that cannot be read; or programs of a set that failed, with ``missing`` (number of
             the program -> reason) and ``good`` (number -> outcome -> count) in its facts.
+        JobFailed, JobCancelled: a task ended so.
         JobLost: Braket no longer knows a task.
     """
     extra = _extra(handle, name)
@@ -37,6 +38,7 @@ def read_result(account: Account, handle: JobHandle, name: str, versions: Mappin
     decoded, metadata = [], []
     for arn, programs in zip(handle.provider_ids, extra["programs"], strict=True):
         answer = account.task(arn)
+        _refuse_unfinished(answer, name)
         metadata.append(answer)
         decoded.append(_decoded(account, answer, int(extra["wires"]), [shots] * int(programs)))
     found = [p for d in decoded for p in d.programs]
@@ -77,7 +79,7 @@ def bill(account: Account, handle: JobHandle, tariff: Tariff, *, qpu: bool) -> C
     tasks, shots, durations = 0, 0, []
     for arn, programs in zip(handle.provider_ids, extra["programs"], strict=True):
         answer = account.task(arn)
-        if answer["status"] in ("FAILED", "CANCELLED") and not answer.get("numSuccessfulShots"):
+        if not has_result(answer):
             continue
         if any(a.get("type") == "RESERVATION_TIME_WINDOW_ARN" for a in answer.get("associations") or ()):
             continue  # paid for by the hour
@@ -89,6 +91,29 @@ def bill(account: Account, handle: JobHandle, tariff: Tariff, *, qpu: bool) -> C
                 return None
             durations.append(decoded.milliseconds)
     return tariff.shots_cost(tasks, shots, why) if qpu else tariff.time_cost(durations, why)
+
+
+def has_result(answer: Mapping[str, Any]) -> bool:
+    """Whether a task's result can be read: it is done, or it is a program set of which some programs failed."""
+    kind = str((answer.get("actionMetadata") or {}).get("actionType", ""))
+    partial = answer["status"] == "FAILED" and "program_set" in kind and bool(answer.get("numSuccessfulShots"))
+    return partial or answer["status"] == "COMPLETED"
+
+
+def queue_position(answer: Mapping[str, Any]) -> int | None:
+    """The task's place in the queue; Braket writes ">2000" for long queues."""
+    digits = str((answer.get("queueInfo") or {}).get("position")).lstrip(">")
+    return int(digits) if digits.isdecimal() else None
+
+
+def _refuse_unfinished(answer: Mapping[str, Any], name: str) -> None:
+    if has_result(answer):
+        return
+    if answer["status"] == "FAILED":
+        raise JobFailed(f"{name}: {answer.get('failureReason') or 'Braket gives no reason'}")
+    if answer["status"] in ("CANCELLED", "CANCELLING"):
+        raise JobCancelled(f"{name}: the task was cancelled")
+    raise ResultError(f"{name}: a task is not done, its state is {answer['status']}")
 
 
 def _extra(handle: JobHandle, name: str) -> Mapping[str, Any]:

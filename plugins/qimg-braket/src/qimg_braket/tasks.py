@@ -8,6 +8,7 @@ number, so that a crash between two creations still ends in one task each.
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import json
 import zlib
@@ -151,6 +152,15 @@ def read_tags(found: Mapping[str, str]) -> tuple[int, int, dict[str, Any] | None
     except (KeyError, ValueError, zlib.error) as cause:
         raise ConfigurationError(f"a task's tags {RUN}, {KEY}, {PART} cannot be read") from cause
     return index, count, extra
+
+
+def moment(text: str) -> dt.datetime | None:
+    """An ISO 8601 time with its zone, UTC where it has none; None where the text is no time."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
 def _program(text: str) -> dict[str, Any]:

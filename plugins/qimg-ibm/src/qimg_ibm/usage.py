@@ -74,7 +74,9 @@ def most_rows(shots: int, circuits: Sequence[float | None], delay: float | None)
     """Rows of one job that stay within `MAX_EXECUTIONS`, `MAX_SECONDS` and `MAX_ROWS`; 1 where even one does not.
 
     Args:
-        shots, circuits, delay: see `usage_of`.
+        shots: of each row and circuit.
+        circuits: seconds of one shot of each setting's circuit.
+        delay: seconds between shots.
     """
     row = usage_of(1, shots, circuits, delay)
     by_time = (MAX_SECONDS - OVERHEAD) / max(row.seconds - OVERHEAD, 1e-9)
