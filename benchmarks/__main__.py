@@ -1,129 +1,146 @@
-"""`make bench`: each workload on our engine and on PennyLane's default.qubit, interleaved, one thread.
+"""`python -m benchmarks`: measure our engine beside its peers (see docs/reference/benchmarks.md).
 
-Values and gradients are compared before anything is timed. A step is: fresh leaf tensors, forward,
-backward to weights and inputs. Writes ``out/bench/NAME.json`` with rows of engine, median_ms, low, high.
+Writes out/bench/NAME.json for each workload, and, when there is one for every workload, the page in docs.
+``--quick`` takes few turns, the first case of each workload and the peers that a target names, and writes to
+out/bench/quick alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
-import time
+import os
+import subprocess
+import sys
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
+from attrs import evolve
 
-from qimg_core import CircuitBuilder, ExecutionRequest, Expectation, Session, __version__
-from qimg_core.capabilities import GradientMethod
-from qimg_core.circuit import each
+from benchmarks.client import ONE_THREAD, ROOT
+from benchmarks.machine import git, idlest_core, machine, now
+from benchmarks.measure import Settings, measure, quick
+from benchmarks.page import PAGE, page, read_remarks
+from benchmarks.peers import setup
+from benchmarks.results import document
+from benchmarks.workloads import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from benchmarks.workloads.base import Workload
 
-WORKLOADS = {"W1": (4, 256, 2), "W2": (8, 128, 4)}
-"""Wires, batch, layers of: RX encoding, then Rot on each wire and a ring of CX per layer, <Z> of each wire."""
-
-
-def ours(n: int, layers: int, session: Session) -> Callable[[Any, Any], Any]:
-    """Our engine through the session, with its record."""
-    b = CircuitBuilder(n)
-    for q in range(n):
-        b.rx(q, b.input(f"x{q}"))
-    for layer in range(layers):
-        for q in range(n):
-            for name, turn in zip("abc", ("rz", "ry", "rz"), strict=True):
-                b.gate(turn, q, angles=(b.weight(f"{name}{layer}_{q}"),))
-        for q in range(n):
-            b.cx(q, (q + 1) % n)
-    circuit, measurement = b.build(), Expectation(each("Z", range(n)))
-
-    def run(x: Any, w: Any) -> Any:
-        request = ExecutionRequest(circuit=circuit, inputs=x, weights=w.reshape(-1), measurement=measurement)
-        return session.execute(request, gradient=GradientMethod.BACKPROP).data
-
-    return run
+OUT = Path("out/bench")
 
 
-def pennylane(n: int, layers: int) -> Callable[[Any, Any], Any]:
-    """The peer: default.qubit with the torch interface, parameter broadcasting, backprop."""
-    import pennylane as qml
-
-    @qml.qnode(qml.device("default.qubit", wires=n), interface="torch", diff_method="backprop")
-    def circuit(x: Any, w: Any) -> Any:
-        for q in range(n):
-            qml.RX(x[:, q], wires=q)
-        for layer in range(layers):
-            for q in range(n):
-                qml.Rot(w[layer, q, 0], w[layer, q, 1], w[layer, q, 2], wires=q)
-            for q in range(n):
-                qml.CNOT(wires=[q, (q + 1) % n])
-        return [qml.expval(qml.PauliZ(q)) for q in range(n)]
-
-    return lambda x, w: torch.stack(list(circuit(x, w)), dim=1)
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", metavar="NAME[,NAME]", help="workloads, such as W2")
+    parser.add_argument("--engines", metavar="TEXT", help="only engines whose name contains this (ours always)")
+    parser.add_argument("--quick", action="store_true", help="few turns, one case, the peers that a target names")
+    parser.add_argument("--all", action="store_true", help="also the engines that are left out for their time")
+    parser.add_argument("--setup", action="store_true", help="make the peers' environments, measure nothing")
+    parser.add_argument("--rounds", type=int, help="turns of each engine")
+    parser.add_argument("--minutes", type=float, help="start nothing new after so long (default 25, with --quick 4)")
+    parser.add_argument("--core", type=int, help="CPU to run on (default: the idlest; -1: any)")
+    return parser.parse_args(words)
 
 
-def step(run: Callable[[Any, Any], Any], x: Any, w: Any, c: Any) -> tuple[Any, Any, Any]:
-    """One forward and backward with fresh leaves."""
-    x, w = x.clone().requires_grad_(True), w.clone().requires_grad_(True)
-    out = run(x, w)
-    (out * c).sum().backward()
-    return out.detach(), x.grad, w.grad
+def chosen(args: argparse.Namespace) -> list[Workload]:
+    """The workloads asked for.
+
+    Raises:
+        SystemExit: an unknown name.
+    """
+    known = catalogue()
+    names = list(known) if args.only is None else [n.strip().upper() for n in args.only.split(",")]
+    if unknown := [n for n in names if n not in known]:
+        raise SystemExit(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
+    return [narrowed(known[n], args) for n in names]
 
 
-def measure(name: str, rounds: int) -> dict[str, Any]:
-    """Check, then time the engines in turn."""
-    n, batch, layers = WORKLOADS[name]
-    rng = np.random.default_rng(1)
-    x = torch.tensor(rng.uniform(-6, 6, (batch, n)), dtype=torch.float32)
-    w = torch.tensor(rng.uniform(-6, 6, (layers, n, 3)), dtype=torch.float32)
-    c = torch.tensor(rng.normal(size=(batch, n)), dtype=torch.float32)
-    with Session(None, seed=1, profile="full") as session:
-        engines = {"qimg-simulator": ours(n, layers, session), "default.qubit (torch)": pennylane(n, layers)}
-        results = {k: step(run, x, w, c) for k, run in engines.items()}
-        first, second = results.values()
-        for a, b in zip(first, second, strict=True):
-            torch.testing.assert_close(a, b.to(a.dtype), atol=2e-3, rtol=1e-3)
-        times: dict[str, list[float]] = {k: [] for k in engines}
-        for _ in range(rounds):
-            for k, run in engines.items():
-                start = time.perf_counter()
-                step(run, x, w, c)
-                times[k].append(1e3 * (time.perf_counter() - start))
-    rows = [{"engine": k, "median_ms": statistics.median(v), "low": min(v), "high": max(v)} for k, v in times.items()]
-    ratio = rows[1]["median_ms"] / rows[0]["median_ms"]
-    return {
-        "workload": name,
-        "wires": n,
-        "batch": batch,
-        "layers": layers,
-        "rounds": rounds,
-        "threads": torch.get_num_threads(),
-        "machine": platform.processor() or platform.machine(),
-        "versions": {"qimg-core": __version__, "torch": torch.__version__},
-        "rows": rows,
-        "peer_over_ours": ratio,
-    }
+def narrowed(workload: Workload, args: argparse.Namespace) -> Workload:
+    """Its cases with the engines asked for; ``--quick`` keeps the first case alone."""
+    cases = []
+    for case in workload.cases[:1] if args.quick and workload.name != "TS" else workload.cases:
+        names = case.engines + (case.slow if args.all else ())
+        if args.quick and workload.name != "TS":
+            named = {t.peer for t in workload.targets} | {t.ours for t in workload.targets} | set(case.engines[:2])
+            names = tuple(n for n in names if n in named)
+        if args.engines:
+            names = tuple(n for n in names if args.engines.lower() in n.lower() or n.startswith(("qimg", "quantum")))
+        cases.append(evolve(case, engines=names))
+    return evolve(workload, cases=cases)
 
 
-def main() -> None:
-    """Run the chosen workloads, print a line each, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=sorted(WORKLOADS))
-    parser.add_argument("--rounds", type=int, default=15)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    folder = Path("out/bench")
+def ceilings(core: int | None) -> dict[str, float]:
+    """Of this machine, in a process of its own."""
+    words = [sys.executable, "-m", "benchmarks.ceilings", *([] if core is None else [str(core)])]
+    done = subprocess.run(words, cwd=ROOT, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True, check=True)
+    out: dict[str, float] = json.loads(done.stdout)
+    return out
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, write, say."""
+    core = idlest_core() if args.core is None else args.core if args.core >= 0 else None
+    minutes = args.minutes or (4 if args.quick else 25)
+    folder = OUT / "quick" if args.quick else OUT
+    settings = Settings(core=core, deadline=monotonic() + 60 * minutes, work=OUT / "work")
+    settings = quick(settings) if args.quick else settings
+    settings = evolve(settings, rounds=args.rounds) if args.rounds else settings
     folder.mkdir(parents=True, exist_ok=True)
-    for name in [args.only] if args.only else sorted(WORKLOADS):
-        result = measure(name, args.rounds)
-        (folder / f"{name}.json").write_text(json.dumps(result, indent=1))
-        engines = ", ".join(f"{r['engine']} {r['median_ms']:.2f} ms" for r in result["rows"])
-        print(f"{name}: {engines}; ratio {result['peer_over_ours']:.1f}")
+    start, speeds = monotonic(), ceilings(core)
+    for workload in chosen(args):
+        load = os.getloadavg()[0]
+        print(f"{workload.name}: {workload.title}", flush=True)
+        found = [measure(case, settings, say=lambda text: print(text, flush=True)) for case in workload.cases]
+        facts: dict[str, Any] = {
+            "machine": machine(),
+            "git": git(),
+            "when": now(),
+            "load": [load, os.getloadavg()[0]],
+            "core": core,
+            "quick": args.quick,
+        }
+        result = document(workload, found, speeds, facts)
+        (folder / f"{workload.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        for row in result["rows"]:
+            print(
+                f"  {row['case']}: {row['engine']}: {row['median_ms']:.3g} ms ({row['low']:.3g} to {row['high']:.3g}), "
+                f"CPU {row['cpu_ms']:.3g}"
+            )
+        for t in result["targets"]:
+            got = "-" if t["reached"] is None else f"{t['reached']:.3g}"
+            got += "" if t["reached_cpu"] is None else f", {t['reached_cpu']:.3g} by CPU time"
+            without = f" without {', '.join(t['without'])}" if t["without"] else ""
+            asked = f"{t['metric']} {t['peer']}".strip()
+            print(f"  {t['case']}: {asked}: {got} (must {t['must']}, goal {t['goal']}): {t['verdict']}{without}")
+    print(f"{monotonic() - start:.0f} s")
+    write_page(folder, PAGE if not args.quick else folder / "benchmarks.md")
+
+
+def write_page(folder: Path, target: Path) -> None:
+    """The page, once every workload has been measured."""
+    known = catalogue()
+    missing = [name for name in known if not (folder / f"{name}.json").exists()]
+    if missing:
+        print(f"{target} is written when every workload has been measured; not yet: {', '.join(missing)}")
+        return
+    documents = [json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in known]
+    target.write_text(page(list(known.values()), documents, read_remarks()), encoding="utf-8")
+    print(f"wrote {target}")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Exit status: 0, or 1 where an environment could not be made."""
+    args = arguments(words)
+    os.chdir(ROOT)
+    if args.setup:
+        return int(any(setup().values()))
+    run(args)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

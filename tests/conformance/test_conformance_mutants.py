@@ -66,3 +66,13 @@ def test_a_row_of_the_page_is_what_the_kit_says_now():
 @pytest.mark.slow
 def test_the_whole_page_is_what_the_kit_says_now():
     assert table(matrix()) in PAGE.read_text()
+
+
+def test_the_page_has_every_case_with_its_title():
+    from qimg_core.testing.conformance.device import CASES
+    from qimg_core.testing.conformance.part import ansatzes, encoders, generators, observables
+
+    text = PAGE.read_text()
+    for case in (*CASES, *encoders.CASES, *ansatzes.CASES, *observables.CASES, *generators.CASES):
+        title = case.title.replace("|", "\\|")
+        assert f"| {case.id} | {title} |" in text, case.id

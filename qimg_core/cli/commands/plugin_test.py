@@ -89,11 +89,11 @@ def test(
     options = _faked(app, name, fake) if fake else Options()
     options = evolve(
         options,
-        quick=quick,
+        quick=quick or options.quick,
         noisy=noisy or options.noisy,
         shots=shots or options.shots,
-        max_cost=parse_amount(max_cost) or Decimal(0),
-        allow_unknown_cost=allow_unknown_cost,
+        max_cost=options.max_cost if max_cost is None else parse_amount(max_cost) or Decimal(0),
+        allow_unknown_cost=allow_unknown_cost or options.allow_unknown_cost,
     )
     changes = parse_settings(settings)
     for target in (html, None if json_to in (None, STDOUT) else Path(str(json_to))):

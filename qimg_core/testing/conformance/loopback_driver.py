@@ -55,7 +55,7 @@ class LoopbackBackend(Backend):
 
     def __init__(self, url: str, key: str, *, idempotency: Idempotency = Idempotency.TAG) -> None:
         credential = Credential(FromCallable(lambda: (key, None)), purpose="the loopback provider")
-        self.client = RestClient(url, provider=self.name, credential=credential, connect=2, read=2)
+        self.client = RestClient(url, provider=self.name, credential=credential, connect=10, read=20)
         self.idempotency = idempotency
 
     @property

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import qimg_toucan.plugin
-
 from qimg_core import CircuitBuilder, ExecutionRequest, Expectation, Registry, Session, pauli
+
+import qimg_toucan.plugin
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qimg_toucan.backend import ToucanBackend
-
 from qimg_core.testing.conformance import Options
 from qimg_core.testing.conformance.suites import BackendConformance
+
+from qimg_toucan.backend import ToucanBackend
 
 
 class TestToucan(BackendConformance):

@@ -6,8 +6,6 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-import qimg_toucan
 from qimg_core.backend import LocalBackend
 from qimg_core.capabilities import Billing, Capabilities, DeviceKind, MeasurementKind
 from qimg_core.circuit import matrix
@@ -16,11 +14,12 @@ from qimg_core.execution import array_digest
 from qimg_core.job import RawResult, Snapshot
 from qimg_core.settings import Outcomes, bound_circuits, read
 
+import qimg_toucan
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
-
     from qimg_core.circuit import Circuit
     from qimg_core.execution import ExecutionRequest
 
