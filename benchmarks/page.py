@@ -17,8 +17,8 @@ REMARKS = Path(__file__).with_name("remarks.toml")
 INTRO = """\
 # Benchmarks
 
-Our engine beside its peers, on one core. This page is written by the measurement itself; every figure comes from
-one run.
+Our engine beside its peers, on one core. This page is written by the measurement itself; the figures of a
+workload come from one run.
 
 ```console
 $ python -m benchmarks --setup     # once: the peers' environments, some GB

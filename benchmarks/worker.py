@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.memory import give_back, peak_mb, reset_peak, resident_mb
+from benchmarks.memory import Peak, give_back, private_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class Worker:
         from benchmarks.task import Task, save
 
         give_back()
-        self.base = resident_mb()
+        self.base = private_mb()
         start = perf_counter()
         self.step = self.engine.prepare(self.task, self.arrays)  # type: ignore[arg-type]
         got = self.step()
@@ -79,14 +79,12 @@ class Worker:
         for _ in range(warm):
             self.step()
         gc.collect()
-        reset_peak()
+        peak = Peak(self.base)
         cpu, start = process_time(), perf_counter()
         for _ in range(calls):
             self.step()
         wall, cpu = perf_counter() - start, process_time() - cpu
-        peak = peak_mb()
-        above = None if peak is None or self.base is None else max(0.0, peak - self.base)
-        return {"wall_ms": 1e3 * wall / calls, "cpu_ms": 1e3 * cpu / calls, "peak_mb": above}
+        return {"wall_ms": 1e3 * wall / calls, "cpu_ms": 1e3 * cpu / calls, "peak_mb": peak.above()}
 
     def facts(self) -> dict[str, Any]:
         """More figures of the engine."""

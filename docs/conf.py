@@ -23,6 +23,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 # types from elsewhere, whose inventories would need the network, and our own names for array types and the like
 nitpick_ignore_regex = [
+    ("py:class", r"(datetime|ssl)\..+|Failure|Bits|Extrapolation|Outbox|Finished|Callable\[\[\]|Mapping\[str"),
     ("py:class", r"(abc|collections\.abc|decimal|dt|enum|httpx|np|npt|os|pathlib|sqlite3|torch)\..+"),
     ("py:class", r"Decimal|Path|Ed25519PrivateKey|MLDSA44PrivateKey"),
     ("py:class", r"Activity|JSON|Measurement|Open|Pauli|Progress|Role|Row|Split|Step|Write"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qimg_core.session import Session
 
 INLINE = 4096
-"""Snapshots longer than so many bytes become artefacts: an entry has at most 65,535."""
+"""Snapshots longer than so many bytes become artefacts, as an entry has at most 65,535."""
 
 
 def admit(session: Session, found: Route) -> tuple[Decision, ...]:

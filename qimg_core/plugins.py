@@ -206,7 +206,8 @@ class Registry:
         """Make the driver of a name: ``simulator``, or ``pennylane:lightning.qubit`` with a device after the colon.
 
         Raises:
-            As `load`, and what the driver raises for a device that it does not know.
+            UnknownName, PluginIncompatible, PluginLoadError: see `load`.
+            ConfigurationError: the driver does not know the device.
         """
         spec = self.spec("backend", name)
         make = self.load("backend", name)

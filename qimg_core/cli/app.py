@@ -35,7 +35,7 @@ COMMANDS = {
     "export": ("export:export", "Write a bundle that anybody can verify."),
     "circuit": ("circuit:circuit", "Show and measure circuits."),
     "data": ("data:data", "List, download and look at datasets."),
-    "plugin": ("plugin:plugin", "List plugins and what they supply."),
+    "plugin": ("plugin:plugin", "List plugins, test a component, begin a plugin."),
     "backends": ("backends:backends", "List devices and what they can do."),
     "jobs": ("jobs:jobs", "Find, fetch and cancel the jobs that runs sent to providers."),
     "ledger": ("ledger:ledger", "Read a ledger, sign its head."),

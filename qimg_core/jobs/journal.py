@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KINDS = ("jobs.intended", "job.submitted", "job.adopted", "job.finished", "job.ended", "job.resolved")
 INLINE = 4096
-"""Handles longer than so many bytes become artefacts: an entry has at most 65,535."""
+"""Handles longer than so many bytes become artefacts, as an entry has at most 65,535."""
 
 
 @define

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qimg_core.jobs.polling import Polling
 
 WINDOW = 64
-"""Jobs that wait at once where a device names no bound: what a crash leaves to be looked up."""
+"""Jobs that wait at once where a device names no bound; a crash leaves so many to be looked up."""
 
 
 def run_jobs(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Counts = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
 _FEW, _MANY, _BLOCK = 2_000, 200_000, 20_000
@@ -59,7 +58,7 @@ class Fit:
         return asdict(self)
 
 
-def g_statistic(counts: Counts, probabilities: Floats) -> Floats:
+def g_statistic(counts: npt.NDArray[np.int64], probabilities: Floats) -> Floats:
     """G = 2 sum c log(c / (n p)) over the last axis; infinite where an impossible outcome was counted."""
     import numpy as np
 
@@ -69,7 +68,7 @@ def g_statistic(counts: Counts, probabilities: Floats) -> Floats:
     return np.asarray(2 * terms.sum(-1))
 
 
-def chi_squared(counts: Counts, probabilities: Floats) -> Floats:
+def chi_squared(counts: npt.NDArray[np.int64], probabilities: Floats) -> Floats:
     """Pearson's sum (c - n p)**2 / (n p) over the last axis, outcomes of probability 0 left out."""
     import numpy as np
 
@@ -80,7 +79,9 @@ def chi_squared(counts: Counts, probabilities: Floats) -> Floats:
     return np.asarray(terms.sum(-1))
 
 
-def multinomial_test(counts: Counts, probabilities: Floats, *, seed: int, suspicious: float = 0.01) -> Fit:
+def multinomial_test(
+    counts: npt.NDArray[np.int64], probabilities: Floats, *, seed: int, suspicious: float = 0.01
+) -> Fit:
     """The exact multinomial G-test and the test for counts that are too good, by Monte Carlo.
 
     p-values are (1 + draws as extreme) / (1 + draws). 2,000 draws decide that nothing is suspicious; where
@@ -127,7 +128,7 @@ def _rows(array: Any) -> Any:
     return a[None] if a.ndim == 1 else a
 
 
-def _tails(g: float, x: float, shots: Counts, p: Floats, draws: int, seed: int) -> tuple[float, float]:
+def _tails(g: float, x: float, shots: npt.NDArray[np.int64], p: Floats, draws: int, seed: int) -> tuple[float, float]:
     """(chance of G >= g, chance of chi-squared <= x) for right samplers."""
     import numpy as np
 
@@ -235,7 +236,7 @@ def _smallest(seen: Callable[[float], float], power: float) -> float | None:
     return high
 
 
-def same_distribution(a: Counts, b: Counts, *, seed: int, draws: int = 20_000) -> float:
+def same_distribution(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], *, seed: int, draws: int = 20_000) -> float:
     """Chance that two sets of counts of one distribution differ as much as these: an exact permutation test.
 
     Args:
@@ -260,7 +261,7 @@ def same_distribution(a: Counts, b: Counts, *, seed: int, draws: int = 20_000) -
     return float((1 + (both(drawn) >= both(a) - 1e-9).sum()) / (1 + draws))
 
 
-def explained_by(counts: Counts, candidates: Floats) -> Floats:
+def explained_by(counts: npt.NDArray[np.int64], candidates: Floats) -> Floats:
     """Log-likelihood of counts under each candidate mixed with as much uniform noise as fits best.
 
     Args:

@@ -7,10 +7,10 @@ import pytest
 
 from benchmarks.__main__ import arguments, chosen, write_page
 from benchmarks.machine import busy_times, cpu_name, idlest_core
-from benchmarks.memory import status_mb
+from benchmarks.memory import risen, status_mb
 from benchmarks.workloads import catalogue
 
-STATUS = "Name:\tpython\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n"
+STATUS = "Name:\tpython\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\nRssAnon:\t   512 kB\n"
 
 
 def test_without_a_choice_everything_runs():
@@ -62,6 +62,22 @@ def test_memory_is_read_in_megabytes():
     assert status_mb(STATUS, "VmRSS") == pytest.approx(1.048576)
     assert status_mb(STATUS, "VmHWM") == pytest.approx(2.097152)
     assert status_mb(STATUS, "VmSwap") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "base", "above"),
+    [
+        ((100, 60), 150, 50, 60),  # grown by 10 since the base line, 50 more at the peak
+        ((100, 60), 100, 80, 0),  # gave memory back
+        ((70, 60), 110, 60, 40),  # the pages of a library were dropped before
+    ],
+)
+def test_memory_above_the_base_line_is_of_private_pages(before, after, base, above):
+    held, private = before
+    text = f"VmRSS: {held} kB\nRssAnon: {private} kB\n"
+    unit = 1024 / 1e6
+    assert risen(text, f"VmHWM: {after} kB\n", base * unit) == pytest.approx(above * unit)
+    assert risen("", "", 0) is None
 
 
 def test_the_idlest_core_is_the_one_that_did_least(tmp_path, monkeypatch):
