@@ -92,7 +92,9 @@ def _error(found: list[tuple[str, str]], what: str, provoked: Any) -> None:
 def _whole(error: BaseException | None) -> str:
     """Everything that somebody might print of an error, its causes too."""
     parts = []
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error may be its own cause
+        seen.add(id(error))
         facts = getattr(error, "facts", {})
         parts.append(f"{error!s} {error!r} {facts!r} {getattr(error, '__notes__', [])!r}")
         error = error.__cause__ or error.__context__
