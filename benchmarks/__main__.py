@@ -25,6 +25,7 @@ from benchmarks.page import PAGE, page, read_remarks
 from benchmarks.peers import setup
 from benchmarks.results import document, evaluated
 from benchmarks.workloads import catalogue
+from benchmarks.workloads.base import BEST_PEER
 
 if TYPE_CHECKING:
     from benchmarks.workloads.base import Workload
@@ -70,7 +71,11 @@ def narrowed(workload: Workload, args: argparse.Namespace) -> Workload:
         if args.engines:
             names = tuple(n for n in names if args.engines.lower() in n.lower() or n.startswith(("qimg", "quantum")))
         cases.append(evolve(case, engines=names))
-    return evolve(workload, cases=cases)
+    targets = workload.targets
+    if args.quick or args.engines:  # the best peer may not be among them
+        kept = {case.name for case in cases}
+        targets = tuple(t for t in targets if t.peer != BEST_PEER and (not t.cases or kept & set(t.cases)))
+    return evolve(workload, cases=cases, targets=targets)
 
 
 def ceilings(core: int | None) -> dict[str, float]:
@@ -118,20 +123,27 @@ def run(args: argparse.Namespace) -> None:
             asked = f"{t['metric']} {t['peer']}".strip()
             print(f"  {t['case']}: {asked}: {got} (must {t['must']}, goal {t['goal']}): {t['verdict']}{without}")
     print(f"{monotonic() - start:.0f} s")
-    write_page(folder, folder / "benchmarks.md" if partial else PAGE)
+    everything = [narrowed(w, args) for w in catalogue().values()]
+    write_page(everything, folder, folder / "benchmarks.md" if partial else PAGE)
 
 
-def write_page(folder: Path, target: Path) -> None:
-    """The page, once every workload has been measured."""
-    known = catalogue()
+def write_page(workloads: list[Workload], folder: Path, target: Path) -> None:
+    """The page, once every workload has been measured.
+
+    Args:
+        workloads: all of them.
+        folder: where their JSON documents are.
+        target: the page.
+    """
+    known = {w.name: w for w in workloads}
     missing = [name for name in known if not (folder / f"{name}.json").exists()]
     if missing:
         print(f"{target} is written when every workload has been measured; not yet: {', '.join(missing)}")
         return
     documents = [json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in known]
-    for workload, d in zip(known.values(), documents, strict=True):  # what is asked stands in the catalogue alone
+    for workload, d in zip(workloads, documents, strict=True):  # what is asked stands in the catalogue alone
         d["targets"] = evaluated(workload, d["rows"], d["not_measured"])
-    target.write_text(page(list(known.values()), documents, read_remarks()), encoding="utf-8")
+    target.write_text(page(workloads, documents, read_remarks()), encoding="utf-8")
     print(f"wrote {target}")
 
 

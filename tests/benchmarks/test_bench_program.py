@@ -39,6 +39,7 @@ def test_quick_keeps_one_case_and_the_peers_of_the_targets():
         "Aer, values only",
     )
     assert len(quick["TS"].cases) == 2
+    assert [t.peer for t in quick["W2"].targets] == ["default.qubit torch", ""]  # who is best is not known
 
 
 def test_an_unknown_workload_is_told():
@@ -53,7 +54,7 @@ def test_make_passes_its_choice():
 
 def test_the_page_waits_for_every_workload(tmp_path, capsys):
     (tmp_path / "W1.json").write_text(json.dumps({}))
-    write_page(tmp_path, tmp_path / "page.md")
+    write_page(list(catalogue().values()), tmp_path, tmp_path / "page.md")
     assert not (tmp_path / "page.md").exists()
     assert "not yet: W2, W3" in capsys.readouterr().out
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qimg_core.budget import Budget
 from qimg_core.plugins import Registry
+from qimg_core.seeds import derive_seed
 from qimg_core.session import Session
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ class ModelBench:
         )
         changes = {**self.changes, **({} if arm is None else {"arm": arm.value})}
         return session.generator(self.name, **changes)
+
+    def rng(self, *names: str | int) -> Any:
+        """Draws of the kit for a named purpose."""
+        import numpy as np
+
+        return np.random.Generator(np.random.PCG64(derive_seed(self.options.seed, *names)))
 
     def try_case(self, case: Case[ModelBench]) -> CaseResult:
         """One case."""
