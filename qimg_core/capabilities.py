@@ -97,6 +97,7 @@ class Capabilities:
         max_in_flight: most jobs that wait or run at once.
         noise: accepts a `NoiseModel` with the request.
         contracts: accepts ``request.readout`` and contracts local states with it itself.
+        groups: accepts weights (groups, n_weights); elsewhere lowering gives each row its vector.
         seeded: the same seed gives the same samples.
         remote: work leaves this process.
         cancellable: `Backend.cancel` can stop a job.
@@ -119,6 +120,7 @@ class Capabilities:
     max_in_flight: int | None = None
     noise: bool = False
     contracts: bool = False
+    groups: bool = False
     seeded: bool = False
     remote: bool = False
     cancellable: bool = False

@@ -52,6 +52,7 @@ def rows_of(plan: Plan, job: int) -> ExecutionRequest:
     if plan.n_jobs == 1:
         return request
     start, stop, shots = place(plan, job)
+    request = request.by_row()
     weights = request.weights if request.weights.ndim == 1 else request.weights[start:stop]
     seed = None if request.seed is None else derive_seed(request.seed, "job", job)
     return evolve(request, inputs=request.inputs[start:stop], weights=weights, seed=seed, shots=shots)

@@ -10,7 +10,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from qimg_core.errors import DataError
 from qimg_core.measurement import measurement_to_json
@@ -54,7 +54,8 @@ class ExecutionRequest:
         circuit: what to run.
         inputs: (rows, circuit.n_inputs), numpy float64, or a torch tensor for a differentiable
             device (then the result is a tensor in the same graph).
-        weights: (circuit.n_weights,) shared by all rows, or (rows, n_weights); same kind of array.
+        weights: (circuit.n_weights,) shared by all rows; or (groups, n_weights), where ``groups`` divides the rows and
+            each vector serves as many consecutive rows, up to (rows, n_weights); same kind of array.
         measurement: what is measured, and so the layout of the result.
         shots: per row (and per basis where a measurement needs several); None asks for exact numbers.
         seed: for sampling; the same request with the same seed gives the same samples where the
@@ -86,8 +87,10 @@ class ExecutionRequest:
         c, x, w = self.circuit, self.inputs, self.weights
         if x.ndim != 2 or x.shape[1] != c.n_inputs or x.shape[0] < 1:
             raise DataError(f"inputs: wanted (rows, {c.n_inputs}) with rows >= 1, got {tuple(x.shape)}")
-        if tuple(w.shape) not in ((c.n_weights,), (x.shape[0], c.n_weights)):
-            raise DataError(f"weights: wanted ({c.n_weights},) or ({x.shape[0]}, {c.n_weights}), got {tuple(w.shape)}")
+        shared = tuple(w.shape) == (c.n_weights,)
+        if not shared and (w.ndim != 2 or w.shape[1] != c.n_weights or not len(w) or x.shape[0] % len(w)):
+            wanted = f"({c.n_weights},), or (groups, {c.n_weights}) with groups that divide the {x.shape[0]} rows"
+            raise DataError(f"weights: wanted {wanted}, got {tuple(w.shape)}")
         if self.shots is not None and self.shots < 1:
             raise DataError(f"shots: wanted 1 or more, or None for exact numbers, got {self.shots}")
         wires = self.measurement.wires
@@ -104,6 +107,21 @@ class ExecutionRequest:
         return int(self.inputs.shape[0])
 
     @property
+    def groups(self) -> int | None:
+        """How many weight vectors serve several rows each; None where all rows share one or each has its own."""
+        if self.weights.ndim == 1 or len(self.weights) == self.rows:
+            return None
+        return len(self.weights)
+
+    def by_row(self) -> ExecutionRequest:
+        """The same request with a weight vector for each row, where there are `groups`; else itself."""
+        if self.groups is None:
+            return self
+        each = self.rows // self.groups
+        w = self.weights
+        return evolve(self, weights=w.repeat_interleave(each, 0) if is_tensor(w) else w.repeat(each, 0))
+
+    @property
     def structure(self) -> tuple[object, ...]:
         """What a plan depends on besides the numbers; equal structures share a plan."""
         return (
@@ -114,6 +132,7 @@ class ExecutionRequest:
             self.noise.digest if self.noise else None,
             self.require_seed,
             is_tensor(self.inputs),
+            self.groups,
             self.readout is not None,
             self.mitigation,
         )

@@ -32,7 +32,8 @@ class QuantumLayer(torch.nn.Module):
         encoder: makes circuit inputs from the batch.
         circuit: the whole circuit: the encoder's inputs and the ansatz' weights.
         observable: what is measured and how it becomes features.
-        initial: (circuit.n_weights,) where training starts.
+        initial: (circuit.n_weights,) where training starts; or (groups, n_weights): so many circuits of the same
+            form, each for as many consecutive rows of the batch.
         seed: for the encoder's and observable's own initial parameters.
         label: names the layer in the record.
         frozen: keep the circuit's weights at ``initial``.
@@ -82,9 +83,10 @@ class QuantumLayer(torch.nn.Module):
         method = self.session.gradient_for(request)
         if method is GradientMethod.BACKPROP:
             return self._backprop(request)
+        request = request.by_row()
         wanted = torch.is_grad_enabled()  # inside the function it is always off
         function = _Adjoint if method is GradientMethod.ADJOINT else _Shift
-        data = function.apply(inputs, self.weights, self, request, wanted)  # type: ignore[no-untyped-call]
+        data = function.apply(inputs, request.weights, self, request, wanted)  # type: ignore[no-untyped-call]
         features: torch.Tensor = self.observable.reduce(data, self._trained())
         return features
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.engines.base import TorchEngine, by_row
+from benchmarks.engines.base import TorchEngine
 from benchmarks.task import split_rot
 from qimg_core.circuit import CircuitBuilder, each
 from qimg_core.execution import ExecutionRequest
@@ -59,8 +59,8 @@ class Simulator(TorchEngine):
         def run(x: Any, w: Any, h: Any) -> Any:
             if task.amplitudes:
                 x = x / x.square().sum(1, keepdim=True).sqrt()
-            if task.generators > 1:
-                x, w = by_row(task, x, w)
+            if task.generators > 1:  # a weight vector for as many consecutive rows
+                x = x.repeat(task.generators, 1)
             request = ExecutionRequest(
                 circuit=circuit,
                 inputs=x,

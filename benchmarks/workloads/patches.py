@@ -36,7 +36,7 @@ def w4() -> Workload:
 
     Every generator has 30 weights of its own and sees the same 32 latents: RY encoding; 6 layers of RY on every
     wire and CZ on neighbours. The value is the distribution of wires 1 to 4 given that the ancilla, wire 0, reads 0
-    (16 numbers). Ours runs all generators as one request whose rows bring their weights. PennyLane runs one
+    (16 numbers). Ours runs all generators as one request with a weight vector for each 32 rows. PennyLane runs one
     broadcast call for each generator, as its own patch example does, and in a second row one call in which every
     row of the batch brings its weights.
     """

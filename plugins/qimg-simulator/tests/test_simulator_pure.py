@@ -381,7 +381,7 @@ def test_gradients_of_every_measurement_against_finite_differences(kind: str) ->
 
 
 def test_the_reversible_path_has_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    import qimg_simulator.evolve as module
+    import qimg_simulator.pure as module
 
     circuit = random_circuit(5, 80, 31)
     x, w = numbers(circuit, 3, 31)

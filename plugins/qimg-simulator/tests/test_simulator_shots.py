@@ -15,6 +15,7 @@ from qimg_core.errors import CapabilityError
 from qimg_core.execution import ExecutionRequest
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
 from qimg_core.noise import NoiseModel, NoiseRule, depolarizing
+from qimg_core.seeds import derive_seed
 from qimg_simulator.backend import SimulatorBackend
 
 NOISE = NoiseModel((NoiseRule(depolarizing(0.05)),), (0.03, 0.01))
@@ -149,3 +150,16 @@ def test_what_cannot_be_sampled_is_refused() -> None:
 
 def test_exact_numbers_have_no_raw_digest() -> None:
     assert raw(Probabilities((0,))).raw_digest is None
+
+
+def test_the_stream_of_a_seed_stays_what_it_was() -> None:
+    """Recorded runs replay byte for byte: numpy's PCG64 named by the seed, one multinomial per row, in order."""
+    circuit = CircuitBuilder(2).h(0).h(1).build()
+    x, w, wires = np.zeros((3, 0)), np.zeros(0), (0, 1)
+    request = {"circuit": circuit, "inputs": x, "weights": w, "shots": 64, "seed": 11}
+    stream = np.random.Generator(np.random.PCG64(derive_seed(11, "simulator", "shots")))
+    drawn = SimulatorBackend().run(ExecutionRequest(measurement=Probabilities(wires), **request)).data
+    assert np.array_equal(drawn * 64, stream.multinomial(64, np.full((3, 4), 0.25)))
+    stream = np.random.Generator(np.random.PCG64(derive_seed(11, "simulator", "shots")))
+    bits = SimulatorBackend().run(ExecutionRequest(measurement=Samples(wires), **request)).data
+    assert np.array_equal(bits[..., 0], stream.random((3, 64)) >= 0.5)

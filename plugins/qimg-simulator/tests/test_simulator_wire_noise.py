@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import reduce
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from qimg_core.circuit import Angle, Circuit, CircuitBuilder, Gate, GateName, Parameter, pauli
+from qimg_core.circuit import Angle, Circuit, CircuitBuilder, Gate, GateName, Parameter, PauliString, pauli
 from qimg_core.circuit.gates import UNITARY, matrix
 from qimg_core.execution import ExecutionRequest
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, State
 from qimg_core.noise import NoiseModel, NoiseRule, amplitude_damping, bit_flip, dephasing, depolarizing
 from qimg_simulator.backend import SimulatorBackend
+from qimg_simulator.noisy import NoisyProgram
 
 EYE = np.eye(2, dtype=complex)
 PAULIS = [EYE, *(matrix(GateName(p)) for p in "xyz")]
@@ -206,3 +208,163 @@ def test_every_gate_has_targets_or_none() -> None:
     assert NoiseRule(dephasing(0.1), (), (1, 0)).targets(GateName.CX, (0, 1)) == (0, 1)
     assert NoiseRule(dephasing(0.1), (), (1, 0), (0,)).targets(GateName.CX, (1, 0)) == (0,)
     assert NoiseRule(dephasing(0.1), (), (1, 2)).targets(GateName.CX, (0, 1)) == ()
+
+
+# ---- Pauli strings read on the way: the state and the observables meet in the middle of the circuit
+
+
+def differentiable(circuit: Circuit, values: Any, model: NoiseModel, terms: Any) -> Any:
+    """<P> (rows, terms) from 2**n x 2**n density matrices in torch's own autograd; ``values`` (rows, parameters)."""
+    n, eye = circuit.n_wires, torch.eye(2**circuit.n_wires, dtype=torch.complex128)
+    rho = torch.zeros(len(values), 2**n, 2**n, dtype=torch.complex128)
+    rho[:, 0, 0] = 1
+    for gate in circuit.gates:
+        name = gate.name.value
+        angles = [a.offset + (0.0 if a.parameter is None else a.scale * values[:, a.parameter]) for a in gate.angles]
+        if name == "prepare":  # these circuits have it on all wires, in some order
+            order = [gate.wires.index(w) for w in range(n)]
+            psi = torch.stack(angles).view(*(2,) * n, -1).permute(n, *order).flatten(1).to(torch.complex128)
+            rho = psi[:, :, None] * psi[:, None]
+            continue
+        if not angles:
+            u = torch.tensor(full(matrix(gate.name), gate.wires, n))
+        else:
+            letters = name[1:] if name[0] == "r" else name[2:]
+            wires = gate.wires if name[0] == "r" else gate.wires[1:]
+            string = torch.tensor(
+                reduce(np.matmul, [full(matrix(GateName(p)), (w,), n) for p, w in zip(letters, wires, strict=True)])
+            )
+            half = angles[0][:, None, None] / 2
+            u = half.cos() * eye - 1j * half.sin() * string
+            if name[0] == "c":
+                one = torch.tensor(full(np.diag([0, 1]).astype(complex), gate.wires[:1], n))
+                u = (eye - one) + one @ u
+        rho = u @ rho @ u.mH
+        for rule in model.rules:
+            for wire in wanted(rule, gate):
+                parts = [torch.tensor(full(k, (wire,), n)) for k in kraus_of(rule)]
+                rho = sum(k @ rho @ k.mH for k in parts)
+    out = []
+    for term in terms:
+        observable = eye
+        for wire, letter in term.factors:
+            one, zero = model.readout_of(wire) or (0.0, 0.0)
+            noisy = (1 - one - zero) * matrix(GateName(letter.lower())) + (zero - one) * EYE
+            observable = observable @ torch.tensor(full(noisy, (wire,), n))
+        out.append(term.coefficient * torch.einsum("ij,rji->r", observable, rho).real)
+    return torch.stack(out, 1)
+
+
+DEPOLARIZING = NoiseModel((NoiseRule(depolarizing(0.05)),))
+WITH_READOUT = NoiseModel((NoiseRule(depolarizing(0.05)),), (0.03, 0.01))
+TERMS = [pauli("Z0"), pauli("X1 Y2", -0.7), PauliString((), 2.0), pauli("Y0 Z1 X2")]
+
+
+def layers(*kinds: str, n: int = 3) -> Circuit:
+    """x, w: RX by inputs, RX RY RZ by weights, on every wire; r: a ring of CX; d, c, t, p: one gate of another kind."""
+    b = CircuitBuilder(n)
+    for count, kind in enumerate(kinds):
+        if kind == "p":
+            b.gate("prepare", *range(n - 1, -1, -1), angles=tuple(b.input(f"a{i}") for i in range(2**n)))
+        elif kind == "t":
+            b.gate("ccx", 2, 0, 1)
+        elif kind == "c":
+            b.gate("crx", 2, 0, angles=(b.weight(f"c{count}") * 1.5,))
+        elif kind == "d":
+            b.gate("rzz", 0, 2, angles=(b.input(f"d{count}"),))
+        elif kind == "r":
+            for q in range(n):
+                b.cx(q, (q + 1) % n)
+        else:
+            for q in range(n):
+                if kind == "x":
+                    b.rx(q, b.input(f"x{count}{q}") * 0.8 + 0.1)
+                else:
+                    for name in ("rx", "ry", "rz"):
+                        b.gate(name, q, angles=(b.weight(f"{name}{count}{q}"),))
+    return b.build()
+
+
+SHAPES = {
+    "ends free": ("x", "w", "r", "w", "r", "w", "r"),
+    "ends in runs": ("x", "w", "r", "w", "r", "w"),
+    "by row in the middle": ("w", "r", "w", "d", "x", "w", "r", "w", "r", "w"),
+    "by row at the end": ("x", "r", "w", "r", "x"),
+    "constant at the end": ("x", "w", "r", "w", "t"),
+    "two-wire weights": ("x", "w", "c", "w", "c"),
+    "prepared": ("p", "w", "r", "w"),
+    "no entangling": ("x", "w", "x"),
+    "weights before inputs": ("w", "x", "w", "x", "r", "w"),
+    "nothing by row": ("w", "r", "w", "r", "w"),
+    "no weights": ("x", "r", "x", "r"),
+}
+
+
+@pytest.mark.parametrize("rows", [2, 6])
+@pytest.mark.parametrize("model", [DEPOLARIZING, WITH_READOUT, MODEL], ids=["pauli", "readout", "kraus"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pauli_strings_and_their_gradients_are_those_of_the_density_matrix(
+    shape: str, model: NoiseModel, rows: int
+) -> None:
+    """With 4 terms: 2 rows push the state, 6 rows pull the observables; both meet torch's autograd."""
+    circuit = layers(*SHAPES[shape])
+    rng = np.random.default_rng(rows)
+    x = rng.normal(size=(rows, circuit.n_inputs))
+    if shape == "prepared":
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+    else:
+        x *= 3
+    xt = torch.tensor(x, requires_grad=True)
+    wt = torch.tensor(rng.uniform(-6, 6, circuit.n_weights), requires_grad=True)
+    cotangent = torch.tensor(rng.normal(size=(rows, len(TERMS))))
+    program = NoisyProgram(circuit, model, weights_by_row=False, like=xt)
+    ours = program.expectation(xt, wt, TERMS).expand(rows, -1)
+    values: list[Any] = [None] * len(circuit.parameters)
+    for column, p in enumerate(circuit.input_indices):
+        values[p] = xt[:, column]
+    for column, p in enumerate(circuit.weight_indices):
+        values[p] = wt[column].expand(rows)
+    expected = differentiable(circuit, torch.stack(values, 1), model, TERMS)
+    torch.testing.assert_close(ours, expected, atol=1e-12, rtol=0)
+    leaves = [t for t in (xt, wt) if t.numel()]
+    found = torch.autograd.grad(ours, leaves, cotangent, retain_graph=True, materialize_grads=True)
+    wanted_gradients = torch.autograd.grad(expected, leaves, cotangent, materialize_grads=True)
+    torch.testing.assert_close(found, wanted_gradients, atol=1e-11, rtol=0)
+    again = torch.autograd.grad(ours, leaves, cotangent, materialize_grads=True)
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+    with torch.no_grad():
+        assert torch.equal(program.expectation(xt, wt, TERMS).expand(rows, -1), ours)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 5])
+def test_reading_strings_agrees_with_reading_the_whole_state(n: int) -> None:
+    """Sizes that group wires differently, in float32 too; more strings than products would pay for."""
+    names = [word for i, word in enumerate(itertools.product("IXYZ", repeat=n)) if i % max(1, 4**n // 50) == 0]
+    terms = [PauliString(tuple((w, p) for w, p in enumerate(word) if p != "I")) for word in names]
+    circuit, x, w = circuit_of(n, 30, n) if n > 2 else (layers("x", "w", "x", *("r", "w") * (n - 1), n=n), None, None)
+    if x is None:
+        rng = np.random.default_rng(n)
+        x, w = rng.uniform(-3, 3, (2, circuit.n_inputs)), rng.uniform(-3, 3, circuit.n_weights)
+    at = [sum("IXYZ".index(p) << (2 * (n - 1 - q)) for q, p in enumerate(word)) for word in names]
+    for dtype, near in ((torch.float64, 1e-12), (torch.float32, 2e-6)):
+        xt, wt = torch.tensor(x, dtype=dtype), torch.tensor(w, dtype=dtype)
+        program = NoisyProgram(circuit, DEPOLARIZING, weights_by_row=False, like=xt)
+        state = program.state(xt, wt).t()[:, at]
+        assert state.dtype == dtype
+        for count in (1, 3, len(terms)):
+            some = program.expectation(xt, wt, terms[:count])
+            torch.testing.assert_close(some, state[:, :count].expand_as(some), atol=near, rtol=0)
+
+
+def test_weights_by_row_have_gradients_by_row() -> None:
+    circuit = layers("x", "w", "r", "w", "c")
+    rng = np.random.default_rng(3)
+    x = torch.tensor(rng.uniform(-3, 3, (5, circuit.n_inputs)))
+    w = torch.tensor(rng.uniform(-3, 3, (5, circuit.n_weights)), requires_grad=True)
+    program = NoisyProgram(circuit, WITH_READOUT, weights_by_row=True, like=x)
+    (whole,) = torch.autograd.grad(program.expectation(x, w, TERMS).sum(), w)
+    one = NoisyProgram(circuit, WITH_READOUT, weights_by_row=False, like=x)
+    for i in range(5):
+        row = w[i].detach().requires_grad_()
+        (alone,) = torch.autograd.grad(one.expectation(x[i : i + 1], row, TERMS).sum(), row)
+        torch.testing.assert_close(whole[i], alone, atol=1e-12, rtol=0)

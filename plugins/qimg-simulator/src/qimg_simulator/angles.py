@@ -51,3 +51,11 @@ class AngleTable:
             return self._offset.view(shape).expand(self.size, *source.shape[1:])
         picked = source.index_select(0, self._index)
         return picked if self._plain else picked * self._scale.view(shape) + self._offset.view(shape)
+
+    def pull(self, cotangent: Tensor, source: Tensor) -> Tensor:
+        """The gradient of a source from that of the angles: shaped like the source."""
+        out = torch.zeros_like(source)
+        if self._all_constant:
+            return out
+        scale = self._scale.view((-1,) + (1,) * (source.ndim - 1))
+        return out.index_add_(0, self._index, cotangent if self._plain else cotangent * scale)

@@ -29,11 +29,12 @@ from qimg_core.errors import CapabilityError, DataError
 from qimg_core.execution import array_digest, is_tensor
 from qimg_core.job import RawResult, Snapshot
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
-from qimg_simulator.engine import ComputedState, NoisyState, PureState
+from qimg_simulator.engine import ComputedState, PureState
 from qimg_simulator.noisy import NoisyProgram
+from qimg_simulator.noisy_state import NoisyState
 from qimg_simulator.pauli_basis import contract
-from qimg_simulator.plan import compile_plan
-from qimg_simulator.program import Program
+from qimg_simulator.plan import compile_plan, is_real
+from qimg_simulator.pure import PureProgram
 from qimg_simulator.sampling import as_tensor, counts, expectations, generator, pauli_vectors, samples
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ class SimulatorBackend(LocalBackend):
 
     def __init__(self) -> None:
         super().__init__()
-        self._programs: dict[tuple[object, ...], Program | NoisyProgram] = {}
+        # glibc gives freed blocks back to the system, and every step would fault its pages in again (half the time of
+        # some), until a block of this size was freed once; it is never touched, so it costs no memory
+        torch.empty(31 * 2**18)
+        self._programs: dict[tuple[object, ...], PureProgram | NoisyProgram] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -69,6 +73,7 @@ class SimulatorBackend(LocalBackend):
             max_window=6,
             noise=True,
             contracts=True,
+            groups=True,
             seeded=True,
             billing=Billing.FREE,
         )
@@ -100,6 +105,8 @@ class SimulatorBackend(LocalBackend):
                 or amplitudes of norm other than 1.
         """
         self._check(request)
+        if request.noise is not None:
+            request = request.by_row()
         tensors = is_tensor(request.inputs)
         inputs, weights = request.inputs, request.weights
         if not tensors:
@@ -139,13 +146,14 @@ class SimulatorBackend(LocalBackend):
             kinds = " and ".join(f"{type(a).__name__} {a.dtype}" for a in (request.inputs, request.weights))
             raise DataError(f"inputs and weights: wanted arrays of the same kind and dtype, got {kinds}")
 
-    def _program(self, request: ExecutionRequest, like: Tensor) -> Program | NoisyProgram:
-        by_row, noise = request.weights.ndim == 2, request.noise
+    def _program(self, request: ExecutionRequest, like: Tensor) -> PureProgram | NoisyProgram:
+        by_row, noise = request.weights.ndim == 2 and request.groups is None, request.noise
         key = (request.circuit.digest, by_row, noise and noise.digest, like.dtype, like.device)
         found = self._programs.get(key)
         if found is None:
             if noise is None:
-                found = Program(compile_plan(request.circuit, weights_by_row=by_row), like)
+                real = is_real(request.circuit)
+                found = PureProgram(compile_plan(request.circuit, weights_by_row=by_row, real=real), like)
             else:
                 found = NoisyProgram(request.circuit, noise, weights_by_row=by_row, like=like)
             while len(self._programs) >= _PROGRAMS:
@@ -154,11 +162,12 @@ class SimulatorBackend(LocalBackend):
         return found
 
     def _state(self, request: ExecutionRequest, inputs: Tensor, weights: Tensor) -> ComputedState:
-        computed = self._program(request, inputs).state(inputs, weights)
-        if request.noise is None:
-            return PureState(computed)
+        program = self._program(request, inputs)
+        if isinstance(program, PureProgram):
+            return PureState(program, inputs, weights)
+        assert request.noise is not None
         errors = [request.noise.readout_of(wire) for wire in range(request.circuit.n_wires)]
-        return NoisyState(computed, errors)
+        return NoisyState(program, inputs, weights, errors)
 
     def _exact(self, request: ExecutionRequest, state: ComputedState) -> Tensor:
         m = request.measurement
@@ -193,8 +202,9 @@ class SimulatorBackend(LocalBackend):
             return expectations(rng, exact, [t.coefficient for t in m.terms], shots)
         assert isinstance(m, LocalStates)
         vectors, seen = [], []
-        for window in m.windows:
-            exact = state.local_states([window]).expand(rows, -1)
+        every = state.local_states(m.windows).expand(rows, -1)
+        sizes = [4 ** len(window) for window in m.windows]
+        for window, exact in zip(m.windows, torch.split(every, sizes, 1), strict=True):
             vector, drawn = pauli_vectors(rng, exact, len(window), shots)
             vectors.append(vector)
             seen.append(drawn.reshape(rows, -1))

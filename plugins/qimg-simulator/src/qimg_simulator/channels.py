@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qimg_core.circuit.gates import GateName, matrix
-from qimg_simulator.matrices import Algebra
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -59,16 +58,16 @@ def confusion_transfer(readout: tuple[float, float]) -> Array:
     return out
 
 
-def _bloch() -> Algebra:
-    factors: dict[Axis, tuple[Array, ...]] = {}
+def _rotations() -> dict[Axis, Array]:
+    out: dict[Axis, Array] = {}
     for axis, (p, q) in AXIS_DIGITS.items():
-        still, cosine, sine = np.eye(4, dtype=complex), np.zeros((4, 4), complex), np.zeros((4, 4), complex)
+        still, cosine, sine = np.eye(4), np.zeros((4, 4)), np.zeros((4, 4))
         still[p, p] = still[q, q] = 0
         cosine[p, p] = cosine[q, q] = 1
         sine[q, p], sine[p, q] = 1, -1
-        factors[axis] = (still, cosine, sine)
-    return Algebra(4, factors, bloch=True)
+        out[axis] = np.stack([still, cosine, sine])
+    return out
 
 
-BLOCH = _bloch()
-"""Rotations as 4x4 matrices that are linear in 1, cos and sin of the angle."""
+ROTATIONS = _rotations()
+"""A rotation is a 4x4 matrix, linear in 1, cos and sin of its angle: those three parts (3, 4, 4)."""

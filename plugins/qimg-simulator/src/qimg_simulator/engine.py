@@ -1,6 +1,6 @@
 """What a backend asks of a computed state, the same for pure and noisy ones (imports torch).
 
-`PureState` holds amplitudes, `NoisyState` a Pauli vector with the read-out error already applied to
+`PureState` asks a program, `NoisyState` holds a Pauli vector with the read-out error already applied to
 what is measured. All results are batch first.
 """
 
@@ -10,16 +10,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from qimg_simulator import readout
-from qimg_simulator.channels import confusion_transfer
-from qimg_simulator.noisy_steps import at_digits
-from qimg_simulator.pauli_basis import contract, density_matrix, distribution, on_each_wire
+from qimg_simulator.reading import Anything, Distribution, Signed, z_masks
+from qimg_simulator.windows import Windows as WindowReading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+
     from qimg_core.circuit.pauli import PauliString
+    from qimg_simulator.pure import PureProgram
+    from qimg_simulator.reading import Reading
 
 Windows = Sequence[tuple[int, ...]]
 
@@ -54,58 +57,41 @@ class ComputedState(ABC):
 
 
 class PureState(ComputedState):
-    """Amplitudes (2**n, B)."""
+    """The state of a circuit without noise. It is computed anew for each question: ask once."""
 
-    def __init__(self, psi: Tensor) -> None:
-        self._psi = psi
-
-    @property
-    def device(self) -> torch.device:
-        return self._psi.device
-
-    def expectation(self, terms: Sequence[PauliString]) -> Tensor:
-        return readout.expectation(self._psi, terms)
-
-    def local_states(self, windows: Windows) -> Tensor:
-        return readout.local_states(self._psi, windows)
-
-    def contracted(self, windows: Windows, matrices: Sequence[Tensor]) -> Tensor:
-        return readout.contracted(self._psi, windows, matrices)
-
-    def probabilities(self, wires: Sequence[int]) -> Tensor:
-        return readout.probabilities(self._psi, wires)
-
-    def full(self) -> Tensor:
-        return self._psi.t()
-
-
-class NoisyState(ComputedState):
-    """A Pauli vector (4**n, B), and the read-out errors (p(1|0), p(0|1)) of each of its n wires, or None."""
-
-    def __init__(self, vector: Tensor, errors: Sequence[tuple[float, float] | None]) -> None:
-        self._vector = self._measured = vector
-        if any(e is not None for e in errors):
-            tables = [confusion_transfer(e or (0.0, 0.0)) for e in errors]
-            self._measured = on_each_wire(vector.t(), len(errors), tables).t()
+    def __init__(self, program: PureProgram, inputs: Tensor, weights: Tensor) -> None:
+        self._program, self._inputs, self._weights = program, inputs, weights
+        self._n = program.plan.circuit.n_wires
 
     @property
     def device(self) -> torch.device:
-        return self._vector.device
+        return self._inputs.device
+
+    def _read(self, key: object, make: Callable[[], Reading], matrices: Sequence[Tensor] = ()) -> Tensor:
+        return self._program.run(key, make, self._inputs, self._weights, matrices)
 
     def expectation(self, terms: Sequence[PauliString]) -> Tensor:
-        n = (self._vector.shape[0].bit_length() - 1) // 2
-        index = [sum("IXYZ".index(p) << (2 * (n - 1 - w)) for w, p in t.factors) for t in terms]
-        scale = torch.tensor([t.coefficient for t in terms], dtype=self._vector.dtype, device=self._vector.device)
-        return self._measured.index_select(0, torch.tensor(index, device=self._vector.device)).t() * scale
+        key = ("expectation", tuple(terms))
+
+        def make() -> Reading:
+            masks = z_masks(terms, self._n)
+            if masks is None:
+                return Anything(lambda psi: readout.expectation(psi, terms))
+            return Signed(self._n, masks, [t.coefficient for t in terms], self._program.like)
+
+        return self._read(key, make)
 
     def local_states(self, windows: Windows) -> Tensor:
-        return torch.cat([at_digits(self._measured, w) for w in windows], 1)
+        key = ("local states", tuple(windows))
+        return self._read(key, lambda: Anything(lambda psi: readout.local_states(psi, windows)))
 
     def contracted(self, windows: Windows, matrices: Sequence[Tensor]) -> Tensor:
-        return contract(self.local_states(windows), windows, matrices)
+        heights = tuple(len(h) for h in matrices)
+        key = ("contracted", tuple(windows), heights)
+        return self._read(key, lambda: WindowReading(self._n, list(windows), heights, self.device), matrices)
 
     def probabilities(self, wires: Sequence[int]) -> Tensor:
-        return distribution(at_digits(self._measured, wires), [3] * len(wires))
+        return self._read(("probabilities", tuple(wires)), lambda: Distribution(self._n, wires))
 
     def full(self) -> Tensor:
-        return density_matrix(self._vector.t())
+        return self._read("state", lambda: Anything(lambda psi: psi.t()))

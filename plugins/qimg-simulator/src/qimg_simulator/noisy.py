@@ -1,7 +1,8 @@
-"""The density-matrix engine: a circuit with noise on real Pauli vectors (4**n, B) (imports torch).
+"""The density-matrix engine: a circuit with noise on real Pauli vectors (imports torch).
 
 Gates and channels on one wire are merged into 4x4 matrices per wire and applied as Kronecker blocks;
-Clifford gates on two wires, with Pauli noise after them, are one signed and scaled gather.
+Clifford gates on two wires, with Pauli noise after them, are one signed and scaled gather. What comes
+before the first gate on two wires and after the last is never applied to 4**n numbers.
 """
 
 from __future__ import annotations
@@ -12,28 +13,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qimg_core.circuit.gates import CONTROLLED_ROTATIONS, GateName, matrix
 from qimg_simulator.angles import AngleTable, columns
-from qimg_simulator.channels import AXIS_DIGITS, BLOCH, channel_transfer, transfer
-from qimg_simulator.evolve import evolve
-from qimg_simulator.matrices import MatrixBank
-from qimg_simulator.noisy_steps import Anywhere, Scatter, Turn
+from qimg_simulator.channels import AXIS_DIGITS, confusion_transfer
+from qimg_simulator.noisy_evolve import Path, run
+from qimg_simulator.noisy_plan import Stage, compile_noisy, gather_of
+from qimg_simulator.noisy_product import Rows, Start
+from qimg_simulator.noisy_runs import Kron, RunBank
+from qimg_simulator.noisy_steps import Anywhere, Block, Scatter, Step, Turn
 from qimg_simulator.pauli_basis import pauli_vector
-from qimg_simulator.plan import check_prepare
-from qimg_simulator.preparation import register
-from qimg_simulator.primitives import FIXED, FROM_Z, TO_Z, Axis, Fixed, Rotation, axis_of
-from qimg_simulator.stages import Dense, Step
+from qimg_simulator.primitives import Fixed, Rotation
+from qimg_simulator.register import register
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
-    from qimg_core.circuit.ir import Angle, Circuit, Gate
+    from qimg_core.circuit.ir import Angle, Circuit
+    from qimg_core.circuit.pauli import PauliString
     from qimg_core.noise import NoiseModel
 
-    Array = npt.NDArray[np.float64]
+_PATHS = 16
+_OBSERVABLES = 2**20
 
-G = GateName
-_BLOCK = 2
+
+def groups(n: int) -> list[tuple[int, int]]:
+    """(start, size) of the Kronecker blocks on n wires: pairs, and three wires first where n is odd.
+
+    A pair costs least per number and wire; the larger block is first, where its products are longest.
+    """
+    first = n if n <= 3 else 2 + n % 2
+    return [(0, first)] + [(start, 2) for start in range(first, n, 2)]
 
 
 class NoisyProgram:
@@ -41,175 +51,175 @@ class NoisyProgram:
 
     Args:
         circuit: unitary gates, and ``prepare`` first on its wires.
-        noise: its rules; the read-out error belongs to the measurement.
+        noise: its rules, and the read-out errors, which concern `expectation` only.
         weights_by_row: the weights will be (rows, n_weights).
         like: any tensor of the real dtype on the device.
+
+    Raises:
+        CapabilityError: ``prepare`` after another gate of its wires.
     """
 
     def __init__(self, circuit: Circuit, noise: NoiseModel, *, weights_by_row: bool, like: Tensor) -> None:
-        check_prepare(circuit)
+        plan = compile_noisy(circuit, noise, weights_by_row=weights_by_row)
         self.n, self._by_row = circuit.n_wires, weights_by_row
         self._like = torch.empty(0, dtype=like.dtype, device=like.device)
-        self._rules = [(r, Fixed.from_array(channel_transfer(r.channel))) for r in noise.rules]
         self._rows, self._shared = columns(circuit, weights_by_row=weights_by_row)
-        self._bank = MatrixBank(BLOCH)
-        self._drafts: list[tuple[int, int, int] | Step] = []
-        self._runs: dict[int, list[Fixed | Rotation]] = {}
-        self._map: tuple[Array, Array] | None = None
-        self._row_angles: list[Angle] = []
-        self._prepared: list[Gate] = []
-        for gate in circuit.gates:
-            if gate.name is G.PREPARE:
-                self._prepared.append(gate)
-            else:
-                self._gate(gate)
-        self._flush()
+        self._bank = RunBank()
+        self._start = Start(plan, self._rows, self._bank)
+        self._stages = plan.stages
+        self._measured = self._with_readout(plan.stages, noise)
+        self._runs = {id(s): self._runs_of(s) for s in (*self._stages, *self._measured) if s.kind == "runs"}
         self._bank.freeze(self._shared, self._like)
-        self._steps = [self._dense(*d) if isinstance(d, tuple) else d for d in self._drafts]
-        self._row_table = AngleTable(self._row_angles, self._rows, self._like)
+        self._start.freeze(self._like)
+        self._gathers = {id(s): gather_of(s, self.n) for s in plan.stages if s.kind == "map"}
+        angles: list[Angle] = []
+        self._steps = {id(s): self._steps_of(s, angles) for s in plan.stages if s.kind != "runs"}
+        self._turns = AngleTable(angles, self._rows, self._like)
         stacked = {**self._shared, **{p: c + len(self._shared) for p, c in self._rows.items()}}
-        self._registers = [(AngleTable(g.angles, stacked, self._like), 2 ** len(g.wires)) for g in self._prepared]
+        self._registers = [(AngleTable(g.angles, stacked, self._like), 2 ** len(g.wires)) for g in plan.prepared]
+        self._whole: Path | None = None
+        self._paths: dict[object, Path] = {}
+        # columns of the state: one for each row as soon as anything differs by row
+        self._varied = bool(self._registers or angles) or self._start.by_row
 
     # ---- compiling
 
-    def _gate(self, gate: Gate) -> None:
-        name, wires = gate.name, gate.wires
-        if name in FIXED:
-            self._fixed(name, wires[0])
-        elif name in (G.RX, G.RY, G.RZ):
-            self._turn(axis_of(name), wires[0], gate.angle)
-        elif name is G.P:  # RZ up to a global phase, which a density matrix does not have
-            self._turn("z", wires[0], gate.angle)
-        elif name in (G.CX, G.CZ, G.SWAP):
-            self._clifford(name, wires)
-        elif name is G.CCX:
-            self._flush()
-            m = torch.tensor(transfer([matrix(name)]), dtype=self._like.dtype, device=self._like.device)
-            self._drafts.append(Anywhere(m, wires, self.n))
-        else:
-            self._two_wire_rotation(gate)
-        for rule, channel in self._rules:
-            for wire in rule.targets(name, wires):
-                self._noise(channel, wire)
+    def _with_readout(self, stages: Sequence[Stage], noise: NoiseModel) -> tuple[Stage, ...]:
+        """The stages that Pauli strings are read after: read-out errors are one more matrix on each wire."""
+        errors = [noise.readout_of(w) for w in range(self.n)]
+        if all(e is None for e in errors):
+            return tuple(stages)
+        before = list(stages[-1].items) if stages and stages[-1].kind == "runs" else []
+        kept = stages[:-1] if before else stages
+        wrong = [((w,), Fixed.from_array(confusion_transfer(e))) for w, e in enumerate(errors) if e is not None]
+        return (*kept, Stage("runs", set(range(self.n)), [*before, *wrong]))
 
-    def _two_wire_rotation(self, gate: Gate) -> None:
-        """RPP(t) = turn P to Z, CX, RZ(t), CX, turn back; CRZ(t) = RZ(t/2) on the target, then RZZ(-t/2)."""
-        a, b = gate.wires
-        controlled = gate.name in CONTROLLED_ROTATIONS
-        axis = axis_of(gate.name)
-        turned = (b,) if controlled else (a, b)
-        for name in TO_Z[axis]:
-            for wire in turned:
-                self._fixed(name, wire)
-        angle = gate.angle * 0.5 if controlled else gate.angle
-        if controlled:
-            self._turn("z", b, angle)
-        self._clifford(G.CX, (a, b))
-        self._turn("z", b, -angle if controlled else angle)
-        self._clifford(G.CX, (a, b))
-        for name in FROM_Z[axis]:
-            for wire in turned:
-                self._fixed(name, wire)
+    def _runs_of(self, stage: Stage) -> list[int]:
+        runs: list[list[Fixed | Rotation]] = [[] for _ in range(self.n)]
+        for wires, factor in stage.items:
+            assert isinstance(factor, Fixed | Rotation)
+            runs[wires[0]].append(factor)
+        return [self._bank.run(tuple(r)) for r in runs]
 
-    def _fixed(self, name: GateName, wire: int) -> None:
-        self._wire(Fixed.from_array(transfer([matrix(name)])), wire)
+    def _steps_of(self, stage: Stage, angles: list[Angle]) -> list[Step]:
+        if stage.kind == "map":
+            index, scale = self._gathers[id(stage)]
+            return [Scatter(torch.tensor(index, device=self._like.device), self._tensor(scale))]
+        out: list[Step] = []
+        for wires, what in stage.items:
+            if isinstance(what, Rotation):
+                out.append(Turn(AXIS_DIGITS[what.axis], 4 ** (self.n - 1 - wires[0]), len(angles)))
+                angles.append(what.angle)
+            else:
+                assert isinstance(what, Fixed)
+                out.append(Anywhere(self._tensor(what.array.real), wires, self.n))
+        return out
 
-    def _wire(self, factor: Fixed | Rotation, wire: int) -> None:
-        if self._map is not None:
-            self._flush()
-        self._runs.setdefault(wire, []).append(factor)
+    def _tensor(self, array: npt.NDArray[np.float64]) -> Tensor:
+        return torch.tensor(array, dtype=self._like.dtype, device=self._like.device)
 
-    def _turn(self, axis: Axis, wire: int, angle: Angle) -> None:
-        if angle.parameter is None:
-            rotation = transfer([matrix(GateName("r" + axis), angle.offset)])
-            self._wire(Fixed.from_array(rotation), wire)
-        elif angle.parameter in self._shared:
-            self._wire(Rotation(axis, angle), wire)
-        else:
-            if wire in self._runs or self._map is not None:
-                self._flush()
-            self._drafts.append(Turn(AXIS_DIGITS[axis], 4**wire, len(self._row_angles)))
-            self._row_angles.append(angle)
+    def _blocks(self, stage: Stage, blocks: list[tuple[int, ...]]) -> list[Step]:
+        numbers, idle = self._runs[id(stage)], self._bank.identity
+        out: list[Step] = []
+        for start, size in groups(self.n):
+            used = [w for w in range(start, start + size) if numbers[w] != idle]
+            if used:  # leave out idle wires at both ends of the block
+                block = tuple(numbers[used[0] : used[-1] + 1])
+                varies = not all(self._bank.is_constant(r) for r in block)
+                right = 4 ** (self.n - 1 - used[-1])
+                out.append(Block(4 ** len(block), right, len(blocks), varies=varies))
+                blocks.append(block)
+        return out
 
-    def _noise(self, channel: Fixed, wire: int) -> None:
-        m = channel.array.real
-        if self._map is not None and np.array_equal(m, np.diag(np.diag(m))):
-            index, scale = self._map
-            digit = (np.arange(4**self.n) >> (2 * (self.n - 1 - wire))) & 3
-            self._map = index, scale * np.diag(m)[digit]
-        else:
-            self._wire(channel, wire)
+    def _lowered(self, stages: Sequence[Stage], blocks: list[tuple[int, ...]]) -> list[Step]:
+        out: list[Step] = []
+        for stage in stages:
+            out.extend(self._blocks(stage, blocks) if stage.kind == "runs" else self._steps[id(stage)])
+        return out
 
-    def _clifford(self, name: GateName, wires: tuple[int, ...]) -> None:
-        if self._runs:
-            self._flush()
-        small = np.rint(transfer([matrix(name)]))
-        source, sign = np.abs(small).argmax(1), small.sum(1)
-        i = np.arange(4**self.n)
-        shifts = [2 * (self.n - 1 - w) for w in wires]
-        own = ((i >> shifts[0]) & 3) * 4 + ((i >> shifts[1]) & 3)
-        rest = i & ~((3 << shifts[0]) | (3 << shifts[1]))
-        index = rest | (source[own] >> 2 << shifts[0]) | ((source[own] & 3) << shifts[1])
-        if self._map is None:
-            self._map = index, sign[own]
-        else:  # new[i] = sign[i] old[index[i]], old[j] = scale[j] before[map[j]]
-            self._map = self._map[0][index], sign[own] * self._map[1][index]
+    def _path_to(self, terms: Sequence[PauliString], *, products: bool, pull: bool) -> Path:
+        """How these terms are read.
 
-    def _flush(self) -> None:
-        """Turn what was collected (a gather, or runs on wires; never both) into steps."""
-        if self._map is not None:
-            index, scale = self._map
-            device = self._like.device
-            factor = torch.tensor(scale, dtype=self._like.dtype, device=device)[:, None]
-            self._drafts.append(Scatter(torch.tensor(index, device=device), factor))
-            self._map = None
-        if not self._runs:
-            return
-        number = {w: self._bank.run(tuple(run)) for w, run in self._runs.items()}
-        for start in range(0, self.n, _BLOCK):
-            used = [w for w in range(start, min(start + _BLOCK, self.n)) if w in number]
-            if used:
-                block = self._bank.block([number.get(w, 0) for w in range(used[0], used[-1] + 1)])
-                self._drafts.append((used[0], used[-1] - used[0] + 1, block))
-        self._runs = {}
+        Args:
+            terms: Pauli strings.
+            products: read them as products of rows of the last runs, if those come last.
+            pull: let the observables go through the steps, as far as nothing there differs by row.
+        """
+        digits = [{w: "IXYZ".index(p) for w, p in t.factors} for t in terms]
+        at = np.array([sum(d << (2 * (self.n - 1 - w)) for w, d in term.items()) for term in digits])
+        scale = np.array([t.coefficient for t in terms])
+        stages = list(self._measured)
+        while stages and stages[-1].kind == "map":  # a Pauli string becomes another
+            index, factor = self._gathers[id(stages.pop())]
+            at, scale = index[at], scale * factor[at]
+        blocks: list[tuple[int, ...]] = []
+        if not (products and stages and stages[-1].kind == "runs"):
+            steps = self._lowered(stages, blocks)
+            entries = torch.tensor(at, device=self._like.device)
+            return self._path(blocks, tuple(steps), read=entries, scale=self._tensor(scale))
+        places = [self._bank.place[r] for r in self._runs[id(stages.pop())]]
+        letters = (at[:, None] >> (2 * np.arange(self.n - 1, -1, -1))) & 3
+        read = Rows(letters, places, self._like.device)
+        steps = self._lowered(stages, blocks)
+        cut = len(steps)
+        while pull and cut and not steps[cut - 1].by_row:
+            cut -= 1
+        return self._path(blocks, tuple(steps[:cut]), tuple(steps[cut:]), read=read, scale=self._tensor(scale))
 
-    def _dense(self, start: int, size: int, block: int) -> Dense:
-        kind, index = self._bank.where[block]
-        constant = self._bank.constant_blocks[index] if kind == 0 else None
-        return Dense(4**start, 4**size, size, index, constant)
+    def _path(
+        self,
+        blocks: list[tuple[int, ...]],
+        pushed: tuple[Step, ...],
+        pulled: tuple[Step, ...] = (),
+        *,
+        read: Rows | Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> Path:
+        kron = Kron(blocks, self._bank)
+        return Path(
+            self._bank, self._start, self._turns, kron, pushed, pulled, read, self._like if scale is None else scale
+        )
 
     # ---- running
 
     def state(self, inputs: Tensor, weights: Tensor) -> Tensor:
-        """Pauli vectors (4**n, B); B is 1 where nothing differs from row to row.
+        """Pauli vectors (4**n, B) before any read-out error; B is 1 where nothing differs from row to row.
 
         Raises:
             DataError: amplitudes whose norm is not 1.
         """
-        if self._by_row:
-            rows, shared = torch.cat([inputs, weights], 1).t().contiguous(), weights.new_empty(0)
-        else:
-            rows, shared = inputs.t().contiguous(), weights
-        v = self._start(shared, rows)
-        if self._row_angles and v.shape[1] == 1:
-            v = v.expand(-1, rows.shape[1])
-        blocks = dict(zip(self._bank.sizes, self._bank.evaluate(shared), strict=True))
-        angles = self._row_table.evaluate(rows) if self._row_angles else rows[:0]
-        return evolve(v, self._steps, blocks, shared[:0], angles, unitary=False)
+        if self._whole is None:
+            blocks: list[tuple[int, ...]] = []
+            self._whole = self._path(blocks, tuple(self._lowered(self._stages, blocks)))
+        return self._run(self._whole, inputs, weights).t()
 
-    def _start(self, shared: Tensor, rows: Tensor) -> Tensor:
-        prepared = [w for gate in self._prepared for w in gate.wires]
-        order = [w for w in range(self.n) if w not in prepared] + prepared
-        v = self._like.new_ones((1, 1))
-        zero = torch.tensor([1.0, 0, 0, 1], dtype=v.dtype, device=v.device)[:, None]
-        for _ in range(self.n - len(prepared)):
-            v = (v[:, None] * zero[None]).flatten(0, 1)
+    def expectation(self, inputs: Tensor, weights: Tensor, terms: Sequence[PauliString]) -> Tensor:
+        """(B, len(terms)) with coefficients and read-out errors; B is 1 where nothing differs from row to row.
+
+        Raises:
+            DataError: amplitudes whose norm is not 1.
+        """
+        count, width = len(terms), len(inputs) if self._varied else 1
+        # reading a product costs its 4**n numbers, reading single entries one more layer of runs for each row
+        products = count <= 8 * self.n and (count <= 4 * width or count * 4**self.n <= _OBSERVABLES)
+        key = (tuple(terms), products, count < width)
+        path = self._paths.get(key)
+        if path is None:
+            while len(self._paths) >= _PATHS:
+                self._paths.pop(next(iter(self._paths)), None)
+            path = self._paths[key] = self._path_to(terms, products=products, pull=count < width)
+        return self._run(path, inputs, weights)
+
+    def _run(self, path: Path, inputs: Tensor, weights: Tensor) -> Tensor:
+        if self._by_row:
+            rows, shared = torch.cat([inputs, weights], 1).t(), weights.new_empty(0)
+        else:
+            rows, shared = inputs.t(), weights
+        if not self._registers:
+            return run(path, shared, rows)
         stacked = torch.cat([shared[:, None].expand(-1, rows.shape[1]), rows])
+        vectors = []
         for table, size in self._registers:
-            psi = register(table, size, stacked).t()
-            rho = psi[:, :, None] * psi.conj()[:, None, :]
-            v = (v[:, None] * pauli_vector(rho).t()[None]).flatten(0, 1)
-        if order == list(range(self.n)):
-            return v
-        axes = np.arange(4**self.n).reshape((4,) * self.n).transpose([order.index(w) for w in range(self.n)])
-        return v.index_select(0, torch.tensor(axes.reshape(-1).copy(), device=v.device))
+            psi = register(table.evaluate(stacked), size, real=False).t()
+            vectors.append(pauli_vector(psi[:, :, None] * psi.conj()[:, None, :]))
+        return run(path, shared, rows, vectors)

@@ -5,6 +5,7 @@ A Pauli vector has index base-4 over the wires, first most significant, digits I
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Tr(M P) of one wire from the entries of M in the order 00, 01, 10, 11; rows are P = I, X, Y, Z
 _TRACES = np.array([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1j, -1j, 0], [1, 0, 0, -1]])
 _ENTRIES = _TRACES.conj().T / 2  # its inverse: M = sum_P Tr(M P) P / 2
+_OUTCOMES = np.array([[0.5, 0.5], [0.5, -0.5]])  # probabilities of +1 and -1 from 1 and <P>
 
 
 def on_each_wire(flat: Tensor, k: int, table: npt.NDArray[Any] | Sequence[npt.NDArray[Any]]) -> Tensor:
@@ -33,13 +35,31 @@ def on_each_wire(flat: Tensor, k: int, table: npt.NDArray[Any] | Sequence[npt.ND
     shape, done, base = flat.shape, 0, len(tables[0])
     while done < k:
         step = min(3, k - done)
-        block = np.ones((1, 1))
-        for digit in tables[done : done + step]:
-            block = np.kron(block, digit)
-        t = torch.tensor(block if flat.is_complex() else block.real, dtype=flat.dtype, device=flat.device)
-        flat = torch.matmul(t, flat.reshape(-1, base**step, base ** (k - done - step)))
+        found = tuple((digit.dtype.str, digit.tobytes()) for digit in tables[done : done + step])
+        block = _block(found, base, flat.dtype, flat.device)
+        flat = torch.matmul(block, flat.reshape(-1, base**step, base ** (k - done - step)))
         done += step
     return flat.reshape(shape)
+
+
+@lru_cache(maxsize=256)
+def _block(tables: tuple[tuple[str, bytes], ...], base: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The Kronecker product of square tables, each given as dtype and bytes."""
+    out = np.ones((1, 1))
+    for kind, content in tables:
+        out = np.kron(out, np.frombuffer(content, dtype=kind).reshape(base, base))
+    with torch.inference_mode(False):  # it outlives the mode of the first caller
+        return torch.tensor(out if dtype.is_complex else out.real, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=1024)
+def _in_basis(basis: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where the Pauli strings lie that have I or the basis' letter on each wire, first wire most significant."""
+    index = np.zeros(1, dtype=np.int64)
+    for letter in basis:
+        index = (index[:, None] * 4 + np.array([0, letter])[None]).reshape(-1)
+    with torch.inference_mode(False):
+        return torch.tensor(index, device=device)
 
 
 def pauli_vector(matrices: Tensor) -> Tensor:
@@ -74,11 +94,8 @@ def distribution(vector: Tensor, basis: Sequence[int]) -> Tensor:
     Returns:
         (rows, 2**k), bit 0 for the eigenvalue +1.
     """
-    index = np.zeros(1, dtype=np.int64)
-    for letter in basis:
-        index = (index[:, None] * 4 + np.array([0, letter])[None]).reshape(-1)
-    picked = vector.index_select(1, torch.tensor(index, device=vector.device))
-    return on_each_wire(picked, len(basis), np.array([[0.5, 0.5], [0.5, -0.5]]))
+    picked = vector.index_select(1, _in_basis(tuple(basis), vector.device))
+    return on_each_wire(picked, len(basis), _OUTCOMES)
 
 
 def contract(vectors: Tensor, windows: Sequence[tuple[int, ...]], readout: Sequence[Tensor]) -> Tensor:

@@ -1,8 +1,8 @@
 """From a circuit to a short list of stages (imports qimg_core and `primitives`; no torch).
 
 A stage is one of: *dense* (2x2 matrices on some wires, applied as a few Kronecker blocks),
-*phase* (a product of diagonals) and *permutation*. Each primitive joins the earliest stage of its
-kind that it can reach by moving past stages on other wires.
+*phase* (a product of diagonals), *permutation*, and, where all amplitudes are real, *turn* (RY by
+row). Each primitive joins the earliest stage of its kind that it can reach by moving past stages on other wires.
 
 Before the first stage there is the *preparation*: while a wire has met only its own gates, its
 state is a vector of two numbers, and the state of all wires is a product.
@@ -23,6 +23,7 @@ from qimg_simulator.primitives import (
     Fixed,
     Permutation,
     Primitive,
+    RealTurn,
     Rotation,
     WireOp,
     axis_of,
@@ -32,7 +33,12 @@ from qimg_simulator.primitives import (
 if TYPE_CHECKING:
     from qimg_core.circuit.ir import Angle, Circuit, Gate
 
-StageKind = Literal["dense", "phase", "permutation"]
+StageKind = Literal["dense", "phase", "permutation", "turn"]
+
+REAL = frozenset(
+    {GateName.RY, GateName.H, GateName.X, GateName.Z, GateName.CX, GateName.CZ, GateName.SWAP, GateName.CCX}
+)
+"""Gates that keep real amplitudes real."""
 
 
 @define
@@ -64,6 +70,7 @@ class Plan:
         steps: per wire, the gates before it meets another wire (empty for prepared wires).
         prepared: the ``prepare`` gates, on disjoint wires.
         stages: everything else, in order.
+        real: every amplitude is real.
     """
 
     circuit: Circuit
@@ -71,6 +78,7 @@ class Plan:
     steps: tuple[tuple[Step, ...], ...]
     prepared: tuple[Gate, ...]
     stages: tuple[Stage, ...]
+    real: bool = False
 
     def by_row(self, angle: Angle) -> bool:
         """Whether the angle differs from row to row."""
@@ -97,8 +105,20 @@ def check_prepare(circuit: Circuit) -> None:
         touched.update(gate.wires)
 
 
-def compile_plan(circuit: Circuit, *, weights_by_row: bool) -> Plan:
+def is_real(circuit: Circuit) -> bool:
+    """Whether every gate keeps real amplitudes real."""
+    return all(
+        g.name in REAL or (g.name is GateName.PREPARE and len(g.angles) == 2 ** len(g.wires)) for g in circuit.gates
+    )
+
+
+def compile_plan(circuit: Circuit, *, weights_by_row: bool, real: bool = False) -> Plan:
     """Sort a circuit's gates into preparation and stages.
+
+    Args:
+        circuit: any unitary circuit.
+        weights_by_row: the weights will be (rows, n_weights).
+        real: compute with real numbers; only for circuits that `is_real` finds so.
 
     Raises:
         CapabilityError: ``prepare`` after another gate of its wires.
@@ -116,11 +136,11 @@ def compile_plan(circuit: Circuit, *, weights_by_row: bool) -> Plan:
             continue
         else:
             by_row = bool(gate.angles) and _by_row(circuit, gate.angle, weights_by_row=weights_by_row)
-            for primitive in primitives(gate, by_row=by_row):
+            for primitive in primitives(gate, by_row=by_row, real=real):
                 _place(stages, primitive)
         for wire in gate.wires:
             alone[wire] = False
-    return Plan(circuit, weights_by_row, tuple(map(tuple, steps)), tuple(prepared), tuple(stages))
+    return Plan(circuit, weights_by_row, tuple(map(tuple, steps)), tuple(prepared), tuple(stages), real)
 
 
 def _step(gate: Gate) -> Step:
@@ -139,6 +159,8 @@ def _place(stages: list[Stage], primitive: Primitive) -> None:
         wires, kind = {primitive.wire}, "dense"
     elif isinstance(primitive, Diagonal):
         wires, kind = set(primitive.wires), "phase"
+    elif isinstance(primitive, RealTurn):
+        wires, kind = {primitive.wire}, "turn"
     else:
         assert isinstance(primitive, Permutation)
         wires, kind = set(primitive.wires), "permutation"

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-Axis = Literal["x", "y", "z"]
+Axis = Literal["x", "y", "z", "g"]
+"""``g`` is the global phase exp(i angle / 2), which only a wire's own P gate is split into."""
 Factor = Literal["sign", "bit"]
 G = GateName
 
@@ -88,7 +89,15 @@ class Permutation:
     wires: tuple[int, ...]
 
 
-Primitive = WireOp | Diagonal | Permutation
+@frozen
+class RealTurn:
+    """RY on one wire by an angle that differs from row to row, of a state that is real."""
+
+    wire: int
+    angle: Angle
+
+
+Primitive = WireOp | Diagonal | Permutation | RealTurn
 
 FIXED = (G.H, G.X, G.Y, G.Z, G.S, G.SDG, G.T, G.TDG, G.SX)
 TO_Z: dict[Axis, tuple[GateName, ...]] = {"x": (G.H,), "y": (G.SDG, G.H), "z": ()}
@@ -116,19 +125,22 @@ def _conjugated(axis: Axis, turned: tuple[int, ...], core: Primitive) -> Iterato
     yield from _basis(FROM_Z[axis], turned)
 
 
-def primitives(gate: Gate, *, by_row: bool) -> Iterator[Primitive]:
+def primitives(gate: Gate, *, by_row: bool, real: bool = False) -> Iterator[Primitive]:
     """The primitives of one unitary gate, in order of time.
 
     Args:
         gate: any gate of ``qimg_core.circuit.gates.UNITARY``.
         by_row: its angle differs from row to row of the batch.
+        real: of a circuit whose states are real.
     """
     name, wires = gate.name, gate.wires
     if name in FIXED:
         yield WireOp(wires[0], Fixed.of(name))
     elif name in (G.RX, G.RY, G.RZ):
         axis = axis_of(name)
-        if by_row:
+        if by_row and real:
+            yield RealTurn(wires[0], gate.angle)
+        elif by_row:
             yield from _conjugated(axis, wires, Diagonal(wires, ("sign",), -0.5, gate.angle))
         elif gate.angle.parameter is None:
             yield WireOp(wires[0], Fixed.of(name, gate.angle.offset))

@@ -57,7 +57,7 @@ class _Xor(torch.autograd.Function):
         return psi.index_select(0, index) * (g + g.conj().index_select(0, index)), None
 
 
-def _signs(masks: Sequence[int], shift: int, count: int, like: Tensor) -> Tensor:
+def signs(masks: Sequence[int], shift: int, count: int, like: Tensor) -> Tensor:
     """(len(masks), 2**count): (-1)**popcount(i & mask) over ``count`` bits of the mask from bit ``shift``."""
     i = np.arange(2**count)
     part = np.array([(m >> shift) & (2**count - 1) for m in masks])[:, None]
@@ -69,8 +69,8 @@ def signed_sums(field: Tensor, masks: Sequence[int]) -> Tensor:
     """(len(masks), B): sum_i (-1)**popcount(i & mask) field[i], in two halves of the wires."""
     n = field.shape[0].bit_length() - 1
     low = (n + 1) // 2
-    inner = torch.matmul(_signs(masks, 0, low, field), field.reshape(2 ** (n - low), 2**low, -1))
-    return (inner * _signs(masks, low, n - low, field).t()[:, :, None]).sum(0)
+    inner = torch.matmul(signs(masks, 0, low, field), field.reshape(2 ** (n - low), 2**low, -1))
+    return (inner * signs(masks, low, n - low, field).t()[:, :, None]).sum(0)
 
 
 def expectation(psi: Tensor, terms: Sequence[PauliString]) -> Tensor:
@@ -129,7 +129,8 @@ class _Reduced(torch.autograd.Function):
         return back.index_select(0, inverse), None, None
 
 
-def _first(wires: Sequence[int], n: int) -> npt.NDArray[np.int64]:
+def window_first(wires: Sequence[int], n: int) -> npt.NDArray[np.int64]:
+    """Index (2**n,) that puts ``wires`` first, in the order given, before the others."""
     rest = [w for w in range(n) if w not in wires]
     return np.arange(2**n).reshape((2,) * n).transpose([*wires, *rest]).reshape(-1)
 
@@ -139,12 +140,12 @@ def reduced(psi: Tensor, wires: Sequence[int]) -> Tensor:
     n = psi.shape[0].bit_length() - 1
     index = None
     if tuple(wires) != tuple(range(len(wires))):
-        index = torch.tensor(_first(wires, n), device=psi.device)
+        index = torch.tensor(window_first(wires, n), device=psi.device)
     out: Tensor = _Reduced.apply(psi, index, len(wires))  # type: ignore[no-untyped-call]
     return out
 
 
-def _embedded(block: tuple[int, ...], window: tuple[int, ...]) -> npt.NDArray[np.int64]:
+def embedded(block: tuple[int, ...], window: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Which entry of a window's matrix M stands at each entry of M (x) 1 on the block.
 
     Returns:
@@ -209,7 +210,7 @@ def contracted(psi: Tensor, windows: Sequence[tuple[int, ...]], readout: Sequenc
         for i in numbers:
             flat = readout[i].to(psi.dtype).reshape(len(readout[i]), -1)
             if windows[i] != block:
-                index = torch.tensor(_embedded(block, windows[i]), device=psi.device)
+                index = torch.tensor(embedded(block, windows[i]), device=psi.device)
                 flat = torch.cat([flat, flat.new_zeros(len(flat), 1)], 1).index_select(1, index)
             rows_of_h.append(flat)
         table = torch.view_as_real(torch.cat(rows_of_h).contiguous()).flatten(1)
@@ -223,7 +224,7 @@ def _sandwiched(psi: Tensor, wires: tuple[int, ...], h: Tensor) -> Tensor:
     n, rows, size = psi.shape[0].bit_length() - 1, psi.shape[1], 2 ** len(wires)
     moved = psi
     if wires != tuple(range(len(wires))):
-        moved = psi.index_select(0, torch.tensor(_first(wires, n), device=psi.device))
+        moved = psi.index_select(0, torch.tensor(window_first(wires, n), device=psi.device))
     v = moved.reshape(size, -1)
     hv = (h.to(psi.dtype).reshape(-1, size) @ v).view(len(h), size, -1)
     products = torch.view_as_real(hv) * torch.view_as_real(v.contiguous())
