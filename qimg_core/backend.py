@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from qimg_core.capabilities import Capabilities
     from qimg_core.execution import ExecutionRequest, Footprint, Plan
+    from qimg_core.explanation import Explanation
     from qimg_core.job import Intent, RawResult, Snapshot
 
 
@@ -92,6 +93,15 @@ class Backend(ABC):
 
     def footprint(self, request: ExecutionRequest) -> Footprint | None:
         """The circuit's figures as the device will execute it, before anything is sent; None where unknown."""
+        return None
+
+    def explain(self, request: ExecutionRequest, *, gradient: bool = True) -> Explanation | None:
+        """How the device would compute a request; None where it does not say. Computes and sends nothing.
+
+        Args:
+            request: its numbers do not matter, their shapes do.
+            gradient: derivatives will be asked for.
+        """
         return None
 
     def vjp(self, request: ExecutionRequest, cotangent: Any) -> tuple[Any, Any]:

@@ -97,6 +97,7 @@ class Capabilities:
         max_in_flight: most jobs that wait or run at once.
         noise: accepts a `NoiseModel` with the request.
         contracts: accepts ``request.readout`` and contracts local states with it itself.
+        successor: name of the device that circuits with more than ``max_wires`` are handed to, where it is installed.
         groups: accepts weights (groups, n_weights); elsewhere lowering gives each row its vector.
         seeded: the same seed gives the same samples.
         remote: work leaves this process.
@@ -121,6 +122,7 @@ class Capabilities:
     noise: bool = False
     contracts: bool = False
     groups: bool = False
+    successor: str | None = None
     seeded: bool = False
     remote: bool = False
     cancellable: bool = False

@@ -21,8 +21,10 @@ from qimg_core.errors import (
     DeadlinePassed,
     FallbackExhausted,
     JobFailed,
+    PluginError,
     QimgError,
     SubmissionRejected,
+    UnknownName,
 )
 from qimg_core.execution import Footprint, Plan, is_tensor
 from qimg_core.job import Cost
@@ -190,7 +192,13 @@ def route(
         try:
             hop.check(request)
             backend = open_backend(hop.backend)
-            plan = plan_for(backend, request, gradient, budget)
+            if (larger := successor(backend, request)) is not None:
+                found = _handed_over(backend.name, request, larger, open_backend, gradient, budget)
+                if not tried:
+                    return evolve(found, hop=index)
+                backend, plan = found.backend, found.plan
+            else:
+                plan = plan_for(backend, request, gradient, budget)
         except (CapabilityError, BackendUnavailable, AuthenticationError) as cause:
             tried.append(cause)
             continue
@@ -202,6 +210,33 @@ def route(
     if len(tried) == 1 and len(chain) == 1:
         raise tried[0]
     raise FallbackExhausted(f"none of {', '.join(h.backend for h in chain)} can run this request", tried)
+
+
+def successor(backend: Backend, request: ExecutionRequest) -> str | None:
+    """The device that takes a circuit of more wires than this one does, if it names one."""
+    caps = backend.capabilities
+    return caps.successor if request.circuit.n_wires > caps.max_wires else None
+
+
+def _handed_over(
+    asked: str,
+    request: ExecutionRequest,
+    larger: str,
+    open_backend: Callable[[str], Backend],
+    gradient: GradientMethod | None,
+    budget: Budget | None,
+) -> Route:
+    first = open_backend(asked).capabilities
+    reason = f"{asked} takes {first.max_wires} wires, the circuit has {request.circuit.n_wires}"
+    try:
+        backend = open_backend(larger)
+    except (UnknownName, PluginError) as missing:
+        wires = Mismatch("wires", str(request.circuit.n_wires), f"up to {first.max_wires}")
+        hint = f"larger circuits are handed over to {larger}, which is not installed here: qimg plugin list"
+        raise CapabilityError(asked, [wires], hint=hint) from missing
+    plan = plan_for(backend, request, gradient, budget)
+    note = f"handed over from {asked} to {larger}: {reason}"
+    return Route(evolve(plan, decisions=(*plan.decisions, note)), backend, reason)
 
 
 def may_fall_back(error: QimgError) -> bool:
@@ -239,6 +274,8 @@ def _footprint(
 
 
 def _lower(request: ExecutionRequest, caps: Capabilities) -> tuple[ExecutionRequest, tuple[str, ...]]:
+    if not caps.groups:
+        request = request.by_row()
     if all(g.name in caps.gates for g in request.circuit.gates) or is_tensor(request.inputs):
         return request, ()
     from qimg_core.lowering import lower

@@ -27,7 +27,7 @@ from qimg_core.jobs import Polling
 from qimg_core.jobs.breaker import Breaker
 from qimg_core.jobs.resuming import Resumed, resumed
 from qimg_core.plugins import Registry
-from qimg_core.routing import Hop, Route, may_fall_back, route
+from qimg_core.routing import Hop, Route, may_fall_back, route, successor
 from qimg_core.run_log import RunLog
 from qimg_core.seeds import derive_seed
 
@@ -299,7 +299,9 @@ class Session:
 
     def gradient_for(self, request: ExecutionRequest) -> GradientMethod:
         """Backprop or adjoint for exact numbers where the asked device claims it, else parameter shift."""
-        claimed = self.backend(self.chain[0]).capabilities.gradients
+        asked = self.backend(self.chain[0])
+        larger = successor(asked, request)
+        claimed = (asked if larger is None else self.backend(larger)).capabilities.gradients
         if request.shots is None and request.mitigation is None:
             if GradientMethod.BACKPROP in claimed:
                 return GradientMethod.BACKPROP

@@ -35,6 +35,7 @@ ENGINES = {
     spec.name: spec
     for spec in (
         EngineSpec("qimg-simulator", OWN, _OURS),
+        EngineSpec("qimg-simulator with qimg-kernels", OWN, _OURS, {"device": "kernels"}),
         EngineSpec("qimg-simulator, values only", OWN, _OURS, _VALUES),
         EngineSpec("default.qubit torch", OWN, _PL + "DefaultQubit"),
         EngineSpec("default.qubit torch, one row a weight vector", OWN, _PL + "DefaultQubit", {"by_row": True}),

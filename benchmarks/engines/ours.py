@@ -14,6 +14,7 @@ from qimg_core.execution import ExecutionRequest
 from qimg_core.measurement import Expectation, LocalStates, Probabilities
 from qimg_core.noise import NoiseModel, NoiseRule, depolarizing
 from qimg_simulator.backend import SimulatorBackend
+from qimg_simulator.compiled import kernels
 
 if TYPE_CHECKING:
     from benchmarks.engines.base import Step
@@ -44,12 +45,27 @@ def measurement_of(task: Task) -> Measurement:
 
 
 class Simulator(TorchEngine):
-    """A request a step, `SimulatorBackend.run`, torch tensors in float32."""
+    """A request a step, `SimulatorBackend.run`, torch tensors in float32.
 
-    packages = ("qimg-core", "qimg-simulator", "torch")
+    Args:
+        device: ``torch``, or ``kernels`` with the compiled plugin.
+        values_only: no derivatives.
+    """
+
+    packages = ("qimg-core", "qimg-simulator", "qimg-kernels", "torch")
+
+    def __init__(self, *, device: str = "torch", values_only: bool = False) -> None:
+        super().__init__(values_only=values_only)
+        self.device = device
+
+    def refuses(self, task: Task) -> str | None:
+        """Without the compiled kernels there is nothing to measure."""
+        if self.device == "kernels" and kernels() is None:
+            return "not installed: qimg-kernels"
+        return None
 
     def prepare(self, task: Task, arrays: Arrays) -> Step:
-        backend = SimulatorBackend()
+        backend = SimulatorBackend(self.device)
         circuit, measurement = circuit_of(task), measurement_of(task)
         noise = None
         if task.noise is not None:  # ours is (1 - p) rho + p 1/2: X, Y, Z with p / 4 each

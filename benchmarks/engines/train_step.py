@@ -43,7 +43,7 @@ class TrainStep(TorchEngine):
 
     def prepare(self, task: Any, arrays: Arrays) -> Step:
         self.folder = tempfile.TemporaryDirectory()
-        self.session = Session(Path(self.folder.name), seed=1, activity="train")
+        self.session = Session(Path(self.folder.name), seed=1, activity="train", backend="simulator:torch")
         # the latent flow's compressor is computed, not trained: every step is one of the velocity
         changes = {"compressor": "pca"} if task.generator == "quantum-latent-flow" else {}
         model: Any = self.session.generator(task.generator, arm=self.arm, **changes)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 OURS = "qimg-simulator"
+COMPILED = "qimg-simulator with qimg-kernels"
 BEST_PEER = "best peer"
 
 

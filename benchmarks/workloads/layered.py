@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.task import Gate, Task
 from benchmarks.workloads.base import (
     BEST_PEER,
+    COMPILED,
     Case,
     Target,
     Workload,
@@ -16,6 +17,7 @@ from benchmarks.workloads.base import (
 
 PEERS = (
     "qimg-simulator",
+    COMPILED,
     "default.qubit torch",
     "TensorCircuit-NG jax",
     "TorchQuantum-NG",
@@ -27,10 +29,13 @@ SLOW = ("default.qubit jax", "lightning.qubit")
 FIRST = Target(metric="first_ms", must=200)
 
 
-def _ratios(default: tuple[float, float], best: tuple[float, float]) -> tuple[Target, ...]:
+def _ratios(
+    default: tuple[float, float], best: tuple[float, float], compiled: tuple[float, float]
+) -> tuple[Target, ...]:
     return (
         Target(metric="ratio", peer="default.qubit torch", must=default[0], goal=default[1]),
         Target(metric="ratio", peer=BEST_PEER, must=best[0], goal=best[1]),
+        Target(metric="ratio", peer=BEST_PEER, ours=COMPILED, must=compiled[0], goal=compiled[1]),
         FIRST,
     )
 
@@ -48,7 +53,7 @@ def w1() -> Workload:
         title="4 wires, batch 256",
         about=paragraphs(w1.__doc__),
         cases=cases,
-        targets=_ratios((10, 16), (0.9, 1.2)),
+        targets=_ratios((10, 16), (0.9, 1.2), (3, 5)),
     )
 
 
@@ -65,7 +70,7 @@ def w2() -> Workload:
         title="8 wires, batch 128",
         about=paragraphs(w2.__doc__),
         cases=cases,
-        targets=_ratios((12, 20), (2.5, 4)),
+        targets=_ratios((12, 20), (2.5, 4), (10, 16)),
     )
 
 
@@ -82,7 +87,7 @@ def w3() -> Workload:
         title="10 wires, amplitude encoding, batch 64",
         about=paragraphs(w3.__doc__),
         cases=cases,
-        targets=_ratios((7, 10), (2, 3)),
+        targets=_ratios((7, 10), (2, 3), (5, 8)),
     )
 
 

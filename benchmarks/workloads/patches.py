@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.task import Gate, Task
-from benchmarks.workloads.base import BEST_PEER, Case, Target, Workload, paragraphs
+from benchmarks.workloads.base import BEST_PEER, COMPILED, Case, Target, Workload, paragraphs
 
 WIRES, LAYERS, ROWS = 5, 6, 32
 PEERS = (
     "qimg-simulator",
+    COMPILED,
     "default.qubit torch",
     "default.qubit torch, one row a weight vector",
     "TensorCircuit-NG jax",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.task import Gate, Source, Task
-from benchmarks.workloads.base import Case, Workload, paragraphs, upload
+from benchmarks.workloads.base import COMPILED, Case, Workload, paragraphs, upload
 
 TURNS = ("rx", "ry", "rz")
 PAIRS = ("rxx", "ryy", "rzz", "crx", "cry", "crz")
 BATCH_PEERS = (
     "qimg-simulator",
+    COMPILED,
     "default.qubit torch",
     "TensorCircuit-NG jax",
     "TorchQuantum-NG",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from benchmarks.task import Task
-from benchmarks.workloads.base import BEST_PEER, Case, Target, Workload, entangling_layer, paragraphs, upload
+from benchmarks.workloads.base import BEST_PEER, COMPILED, Case, Target, Workload, entangling_layer, paragraphs, upload
 
 PEERS = (
     "qimg-simulator",
+    COMPILED,
     "default.qubit torch",
     "TensorCircuit-NG jax",
     "TorchQuantum-NG",

@@ -16,9 +16,9 @@ from qimg_circuits.encoders.angle import AngleEncoder
 
 CASES = [case for workload in catalogue().values() for case in workload.cases]
 ASKED = {  # must and goal: against default.qubit (torch), against the best peer
-    "W1": [(10, 16), (0.9, 1.2)],
-    "W2": [(12, 20), (2.5, 4)],
-    "W3": [(7, 10), (2, 3)],
+    "W1": [(10, 16), (0.9, 1.2), (3, 5)],
+    "W2": [(12, 20), (2.5, 4), (10, 16)],
+    "W3": [(7, 10), (2, 3), (5, 8)],
     "W4 G=8": [(100, 300), (1.8, 2.5)],
     "W4 G=56": [(100, 300), (2.5, 4)],
     "W5": [(6, 10), (1.7, 2.5)],

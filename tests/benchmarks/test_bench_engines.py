@@ -44,6 +44,13 @@ def test_ours(task):
     assert agrees("qimg-simulator", TASKS[task]).reason is None
 
 
+@pytest.mark.parametrize("task", CLEAN)
+def test_ours_compiled(task):
+    if (reason := made("qimg-simulator with qimg-kernels").refuses(TASKS[task])) is not None:
+        pytest.skip(reason)
+    assert agrees("qimg-simulator with qimg-kernels", TASKS[task]).reason is None
+
+
 def test_ours_without_derivatives():
     assert agrees("qimg-simulator, values only", TASKS["W7"]).reason is None
 

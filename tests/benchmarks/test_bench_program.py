@@ -9,6 +9,7 @@ from benchmarks.__main__ import arguments, chosen, write_page
 from benchmarks.machine import busy_times, cpu_name, idlest_core
 from benchmarks.memory import risen, status_mb
 from benchmarks.workloads import catalogue
+from benchmarks.workloads.base import COMPILED, OURS
 
 STATUS = "Name:\tpython\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\nRssAnon:\t   512 kB\n"
 
@@ -20,7 +21,7 @@ def test_without_a_choice_everything_runs():
 def test_only_and_engines_narrow():
     (workload,) = chosen(arguments(["--only", "w2", "--engines", "tensor"]))
     assert workload.name == "W2"
-    assert workload.cases[0].engines == ("qimg-simulator", "TensorCircuit-NG jax")
+    assert workload.cases[0].engines == (OURS, COMPILED, "TensorCircuit-NG jax")
 
 
 def test_slow_engines_come_with_all():

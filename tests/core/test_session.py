@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from qimg_core import (
     Budget,
@@ -29,6 +30,7 @@ from qimg_core.errors import (
     UnknownCost,
     UnknownName,
 )
+from qimg_core.hooks import BackendSpec
 from qimg_core.jobs import Polling
 from qimg_core.routing import Hop
 from qimg_core.testing import FakeProvider, ReferenceBackend
@@ -211,6 +213,71 @@ def test_a_policy_can_refuse_and_the_refusal_is_recorded(registry):
     assert "executions" not in kinds(session)
 
 
+class Tiny(ReferenceBackend):
+    """One wire; what is larger goes to a device named "large"."""
+
+    name = "tiny"
+
+    @property
+    def capabilities(self):
+        return evolve(super().capabilities, max_wires=1, successor="large")
+
+
+class Large:
+    @hookimpl
+    def qimg_backends(self):
+        return [BackendSpec(name="large", target="qimg_core.testing:ReferenceBackend", summary="any size")]
+
+
+def two_wires():
+    circuit = CircuitBuilder(2).ry(0, 0.3).cx(0, 1).build()
+    return ExecutionRequest(
+        circuit=circuit, inputs=np.zeros((1, 0)), weights=np.zeros(0), measurement=Expectation([pauli("Z1")])
+    )
+
+
+def test_too_many_wires_are_handed_over_and_the_plan_and_the_record_say_so(registry):
+    registry.register(Large(), "large")
+    with Session(None, seed=1, backend=Tiny(), registry=registry) as session:
+        assert session.plan(request()).backend == "tiny"
+        plan = session.plan(two_wires())
+        assert plan.backend == "reference"
+        assert plan.decisions[-1] == "handed over from tiny to large: tiny takes 1 wires, the circuit has 2"
+        result = session.execute(two_wires())
+        np.testing.assert_allclose(result.data, [[np.cos(0.3)]])
+        assert result.record.asked_backend == "tiny"
+        assert result.record.ran_backend == "reference"
+        assert result.record.fallback_reason == "tiny takes 1 wires, the circuit has 2"
+
+
+def test_without_the_larger_device_the_refusal_names_it(registry):
+    with Session(None, seed=1, backend=Tiny(), registry=registry) as session:
+        with pytest.raises(CapabilityError, match="wires") as caught:
+            session.execute(two_wires())
+        assert "large" in caught.value.hint
+        assert "execution" not in kinds(session)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+def test_weights_for_groups_of_rows_are_the_weights_of_each_row(registry, groups):
+    b = CircuitBuilder(1)
+    circuit = b.ry(0, b.input("x")).ry(0, b.weight("w")).build()
+    x, w = np.linspace(0.1, 1.3, 6)[:, None], np.linspace(-1, 2, groups)[:, None]
+    asked = ExecutionRequest(circuit=circuit, inputs=x, weights=w, measurement=Expectation([pauli("Z0")]))
+    assert asked.groups == (None if groups == 6 else groups)
+    with Session(None, seed=1, backend=ReferenceBackend(), registry=registry) as session:
+        np.testing.assert_allclose(session.execute(asked).data, np.cos(x + np.repeat(w, 6 // groups, 0)))
+
+
+def test_weights_for_groups_that_do_not_divide_the_rows_are_refused():
+    b = CircuitBuilder(1)
+    circuit = b.ry(0, b.weight("w")).build()
+    with pytest.raises(DataError, match="divide the 6 rows"):
+        ExecutionRequest(
+            circuit=circuit, inputs=np.zeros((6, 0)), weights=np.zeros((4, 1)), measurement=Expectation([pauli("Z0")])
+        )
+
+
 def test_fallback_is_explicit_and_recorded(registry):
     class Small(FakeProvider):
         name = "small"
@@ -229,9 +296,7 @@ def test_fallback_is_explicit_and_recorded(registry):
     class Wide(ReferenceBackend):
         @property
         def capabilities(self):
-            from attrs import evolve
-
-            return evolve(super().capabilities, max_wires=12)
+                return evolve(super().capabilities, max_wires=12)
 
     session._backends["reference"] = Wide()
     result = session.execute(ask)

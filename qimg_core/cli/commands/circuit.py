@@ -13,12 +13,14 @@ from qimg_core.cli.output import emit, fields, say
 from qimg_core.cli.runs import check_file, check_folder
 from qimg_core.cli.summary import circuit_facts, circuit_words
 from qimg_core.errors import ConfigurationError
+from qimg_core.noise import parse_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qimg_core.circuit.ir import Circuit
     from qimg_core.cli.app import App
+    from qimg_core.execution import ExecutionRequest
 
 
 @click.group()
@@ -125,6 +127,81 @@ def measure(app: App, /, samples: int, points: int, seed: int, pictures: str | N
         lines += fields([("picture", str(path)) for path in files])
         documents.append({**facts, "measured": {n: d for n, (_, d) in measured.items()}, "pictures": files})
     emit({"what": given["what"], "samples": samples, "points": points, "seed": seed, "circuits": documents}, lines)
+
+
+@circuit.command()
+@_which
+@click.option("--rows", default=128, show_default=True, type=click.IntRange(1), help="Of the batch.")
+@click.option("--groups", type=click.IntRange(1), help="Weight vectors; each serves rows/groups rows.")
+@click.option("--shots", type=click.IntRange(1), help="Finite shots; the default is exact numbers.")
+@click.option(
+    "--read", type=click.Choice(["z", "probabilities", "state"]), default="z", show_default=True, help="Measured."
+)
+@click.option("--noise", metavar="SPEC", help="Noise model, as in `qimg generate`.")
+@click.option("--no-gradient", is_flag=True, help="Values alone.")
+@click.pass_obj
+def plan(
+    app: App,
+    /,
+    rows: int,
+    groups: int | None,
+    shots: int | None,
+    read: str,
+    noise: str | None,
+    no_gradient: bool,
+    **given: Any,
+) -> None:
+    """How a device would compute a circuit: which regime, why, and step by step.
+
+    Nothing is run. A circuit that is too large for the device is planned on the one it is handed over to.
+    """
+    from qimg_core.session import Session
+
+    found = _find(app, given)
+    documents, lines = [], []
+    with Session(None, backend=given["backend"], registry=app.registry) as session:
+        for number, one in enumerate(found):
+            request = _request(one, rows=rows, groups=groups, shots=shots, read=read, noise=noise)
+            planned = session.plan(request)
+            told = session.backend(planned.backend).explain(planned.lowered, gradient=not no_gradient)
+            facts = circuit_facts(one)
+            lines.append(f"{given['what']}, circuit {number + 1} of {len(found)}: {circuit_words(facts)}, {rows} rows")
+            lines += fields([("device", planned.backend), *(("plan", d) for d in planned.decisions)])
+            if told is None:
+                lines.append(f"  {planned.backend} does not say how it computes")
+            else:
+                lines += fields([("engine", told.engine), ("regime", told.regime), *(("why", r) for r in told.reasons)])
+                lines += [f"  {k:>3}. {step}" for k, step in enumerate(told.steps, 1)]
+            explanation = None if told is None else told.to_json()
+            documents.append(
+                {**facts, "device": planned.backend, "decisions": list(planned.decisions), "explanation": explanation}
+            )
+    emit({"what": given["what"], "rows": rows, "circuits": documents}, lines)
+
+
+def _request(
+    one: Circuit, *, rows: int, groups: int | None, shots: int | None, read: str, noise: str | None
+) -> ExecutionRequest:
+    """A request of the shapes asked for; its numbers are zeros, amplitudes those of the first basis state."""
+    import numpy as np
+
+    from qimg_core.circuit import each
+    from qimg_core.execution import ExecutionRequest
+    from qimg_core.measurement import Expectation, Measurement, Probabilities, State
+
+    wires = range(one.n_wires)
+    measurement: Measurement = Expectation(each("Z", wires)) if read == "z" else Probabilities(wires)
+    if read == "state":
+        measurement = State()
+    shape = (one.n_weights,) if groups is None else (groups, one.n_weights)
+    return ExecutionRequest(
+        circuit=one,
+        inputs=np.zeros((rows, one.n_inputs)),
+        weights=np.zeros(shape),
+        measurement=measurement,
+        shots=shots,
+        noise=None if noise is None else parse_noise(noise),
+    )
 
 
 def _measured(name: str, call: Callable[[], Any]) -> tuple[str, dict[str, Any]]:

@@ -25,11 +25,13 @@ from qimg_core.capabilities import (
     Mismatch,
 )
 from qimg_core.circuit.gates import UNITARY, GateName
-from qimg_core.errors import CapabilityError, DataError
+from qimg_core.errors import CapabilityError, ConfigurationError, DataError
 from qimg_core.execution import array_digest, is_tensor
 from qimg_core.job import RawResult, Snapshot
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
+from qimg_simulator.compiled import CompiledProgram, kernels
 from qimg_simulator.engine import ComputedState, PureState
+from qimg_simulator.explaining import explain
 from qimg_simulator.noisy import NoisyProgram
 from qimg_simulator.noisy_state import NoisyState
 from qimg_simulator.pauli_basis import contract
@@ -41,23 +43,40 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qimg_core.execution import ExecutionRequest
+    from qimg_core.explanation import Explanation
 
 MAX_WIRES = 22
+ENGINES = ("", "torch", "kernels")
 MAX_NOISY_WIRES = 10
 _PROGRAMS = 64
 
 
 class SimulatorBackend(LocalBackend):
-    """Batched, differentiable statevector and density-matrix engine in this process."""
+    """Batched, differentiable statevector and density-matrix engine in this process.
 
-    name = "simulator"
+    Args:
+        device: ``torch`` never uses compiled kernels, ``kernels`` demands that they are installed; the default takes
+            them where they are.
 
-    def __init__(self) -> None:
+    Raises:
+        ConfigurationError: another device, or kernels that are not there.
+        PluginLoadError: kernels that are there and broken.
+    """
+
+    def __init__(self, device: str = "") -> None:
         super().__init__()
+        if device not in ENGINES:
+            raise ConfigurationError(
+                f"simulator: wanted simulator, simulator:torch or simulator:kernels, got {device!r}"
+            )
+        self.name = f"simulator:{device}" if device else "simulator"
+        self._kernels = None if device == "torch" else kernels()
+        if device == "kernels" and self._kernels is None:
+            raise ConfigurationError("simulator:kernels: no compiled kernels here", hint="pip install qimg-kernels")
         # glibc gives freed blocks back to the system, and every step would fault its pages in again (half the time of
         # some), until a block of this size was freed once; it is never touched, so it costs no memory
         torch.empty(31 * 2**18)
-        self._programs: dict[tuple[object, ...], PureProgram | NoisyProgram] = {}
+        self._programs: dict[tuple[object, ...], PureProgram | CompiledProgram | NoisyProgram] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -74,6 +93,7 @@ class SimulatorBackend(LocalBackend):
             noise=True,
             contracts=True,
             groups=True,
+            successor="pennylane:lightning.qubit",
             seeded=True,
             billing=Billing.FREE,
         )
@@ -88,8 +108,19 @@ class SimulatorBackend(LocalBackend):
                 "torch": str(torch.__version__),
                 "precision": "complex128 for numpy and float64 tensors, complex64 for float32 tensors",
                 "threads": torch.get_num_threads(),
+                "kernels": None if self._kernels is None else self._kernels[1],
             },
         )
+
+    def explain(self, request: ExecutionRequest, *, gradient: bool = True) -> Explanation:
+        """See `Backend.explain`.
+
+        Raises:
+            CapabilityError: the request does not fit.
+        """
+        self._check(request)
+        like = torch.empty(0, dtype=torch.float32 if is_tensor(request.inputs) else torch.float64)
+        return explain(self._program(request, like), request, gradient=gradient and request.shots is None)
 
     def run(self, request: ExecutionRequest) -> RawResult:
         """Compute the whole request.
@@ -105,8 +136,6 @@ class SimulatorBackend(LocalBackend):
                 or amplitudes of norm other than 1.
         """
         self._check(request)
-        if request.noise is not None:
-            request = request.by_row()
         tensors = is_tensor(request.inputs)
         inputs, weights = request.inputs, request.weights
         if not tensors:
@@ -146,24 +175,35 @@ class SimulatorBackend(LocalBackend):
             kinds = " and ".join(f"{type(a).__name__} {a.dtype}" for a in (request.inputs, request.weights))
             raise DataError(f"inputs and weights: wanted arrays of the same kind and dtype, got {kinds}")
 
-    def _program(self, request: ExecutionRequest, like: Tensor) -> PureProgram | NoisyProgram:
-        by_row, noise = request.weights.ndim == 2 and request.groups is None, request.noise
-        key = (request.circuit.digest, by_row, noise and noise.digest, like.dtype, like.device)
+    def _program(self, request: ExecutionRequest, like: Tensor) -> PureProgram | CompiledProgram | NoisyProgram:
+        several, groups = request.weights.ndim == 2, request.groups is not None
+        key = (request.circuit.digest, several, groups, request.noise and request.noise.digest, like.dtype, like.device)
         found = self._programs.get(key)
         if found is None:
-            if noise is None:
-                real = is_real(request.circuit)
-                found = PureProgram(compile_plan(request.circuit, weights_by_row=by_row, real=real), like)
-            else:
-                found = NoisyProgram(request.circuit, noise, weights_by_row=by_row, like=like)
+            found = self._made(request, like)
             while len(self._programs) >= _PROGRAMS:
                 self._programs.pop(next(iter(self._programs)), None)
             self._programs[key] = found
         return found
 
+    def _made(self, request: ExecutionRequest, like: Tensor) -> PureProgram | CompiledProgram | NoisyProgram:
+        circuit, several = request.circuit, request.weights.ndim == 2
+        if request.noise is not None:
+            return NoisyProgram(circuit, request.noise, weights_by_row=several, like=like)
+        if self._kernels is not None:
+            kernel, plan = self._kernels[0], compile_plan(circuit, weights_by_row=several)
+            if kernel.supports(plan, like):
+                return CompiledProgram(kernel, plan, like)
+        by_row = several and request.groups is None
+        return PureProgram(compile_plan(circuit, weights_by_row=by_row, real=is_real(circuit)), like)
+
     def _state(self, request: ExecutionRequest, inputs: Tensor, weights: Tensor) -> ComputedState:
         program = self._program(request, inputs)
         if isinstance(program, PureProgram):
+            return PureState(program, inputs, weights)
+        if weights.ndim == 2 and len(weights) != len(inputs):
+            weights = weights.repeat_interleave(len(inputs) // len(weights), 0)
+        if isinstance(program, CompiledProgram):
             return PureState(program, inputs, weights)
         assert request.noise is not None
         errors = [request.noise.readout_of(wire) for wire in range(request.circuit.n_wires)]

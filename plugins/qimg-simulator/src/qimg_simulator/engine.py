@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples, State
 from qimg_simulator import readout
 from qimg_simulator.reading import Anything, Distribution, Signed, z_masks
 from qimg_simulator.windows import Windows as WindowReading
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from qimg_core.circuit.pauli import PauliString
+    from qimg_core.measurement import Measurement
+    from qimg_simulator.compiled import CompiledProgram
     from qimg_simulator.pure import PureProgram
     from qimg_simulator.reading import Reading
 
@@ -56,42 +59,60 @@ class ComputedState(ABC):
         """Amplitudes (B, 2**n) or density matrices (B, 2**n, 2**n)."""
 
 
+def reading_of(
+    measurement: Measurement, n: int, like: Tensor, heights: tuple[int, ...] | None = None
+) -> tuple[object, Callable[[], Reading]]:
+    """What reads a measurement from a pure state: a key, and a function that makes it.
+
+    Args:
+        measurement: anything but `Samples`, which are drawn from probabilities.
+        n: wires.
+        like: a tensor of the real dtype on the device.
+        heights: how many read-out matrices each window of `LocalStates` has; None for Pauli vectors.
+    """
+    if isinstance(measurement, Expectation):
+        terms = measurement.terms
+        masks = z_masks(terms, n)
+        if masks is None:
+            return measurement, lambda: Anything(lambda psi: readout.expectation(psi, terms))
+        return measurement, lambda: Signed(n, masks, [t.coefficient for t in terms], like)
+    if isinstance(measurement, LocalStates):
+        windows = measurement.windows
+        if heights is None:
+            return measurement, lambda: Anything(lambda psi: readout.local_states(psi, windows))
+        return (measurement, heights), lambda: WindowReading(n, list(windows), heights, like.device)
+    if isinstance(measurement, Probabilities | Samples):
+        wires = measurement.wires
+        return ("probabilities", wires), lambda: Distribution(n, wires)
+    return "state", lambda: Anything(lambda psi: psi.t())
+
+
 class PureState(ComputedState):
     """The state of a circuit without noise. It is computed anew for each question: ask once."""
 
-    def __init__(self, program: PureProgram, inputs: Tensor, weights: Tensor) -> None:
+    def __init__(self, program: PureProgram | CompiledProgram, inputs: Tensor, weights: Tensor) -> None:
         self._program, self._inputs, self._weights = program, inputs, weights
-        self._n = program.plan.circuit.n_wires
 
     @property
     def device(self) -> torch.device:
         return self._inputs.device
 
-    def _read(self, key: object, make: Callable[[], Reading], matrices: Sequence[Tensor] = ()) -> Tensor:
-        return self._program.run(key, make, self._inputs, self._weights, matrices)
+    def _read(self, measurement: Measurement, matrices: Sequence[Tensor] | None = None) -> Tensor:
+        heights = None if matrices is None else tuple(len(h) for h in matrices)
+        key, make = reading_of(measurement, self._program.plan.circuit.n_wires, self._program.like, heights)
+        return self._program.run(key, make, self._inputs, self._weights, matrices or ())
 
     def expectation(self, terms: Sequence[PauliString]) -> Tensor:
-        key = ("expectation", tuple(terms))
-
-        def make() -> Reading:
-            masks = z_masks(terms, self._n)
-            if masks is None:
-                return Anything(lambda psi: readout.expectation(psi, terms))
-            return Signed(self._n, masks, [t.coefficient for t in terms], self._program.like)
-
-        return self._read(key, make)
+        return self._read(Expectation(terms))
 
     def local_states(self, windows: Windows) -> Tensor:
-        key = ("local states", tuple(windows))
-        return self._read(key, lambda: Anything(lambda psi: readout.local_states(psi, windows)))
+        return self._read(LocalStates(windows))
 
     def contracted(self, windows: Windows, matrices: Sequence[Tensor]) -> Tensor:
-        heights = tuple(len(h) for h in matrices)
-        key = ("contracted", tuple(windows), heights)
-        return self._read(key, lambda: WindowReading(self._n, list(windows), heights, self.device), matrices)
+        return self._read(LocalStates(windows), matrices)
 
     def probabilities(self, wires: Sequence[int]) -> Tensor:
-        return self._read(("probabilities", tuple(wires)), lambda: Distribution(self._n, wires))
+        return self._read(Probabilities(wires))
 
     def full(self) -> Tensor:
-        return self._read("state", lambda: Anything(lambda psi: psi.t()))
+        return self._read(State())

@@ -12,6 +12,7 @@ def qimg_backends() -> list[BackendSpec]:
         BackendSpec(
             name="simulator",
             target="qimg_simulator.backend:SimulatorBackend",
+            devices="torch or kernels, to insist on an engine; nothing takes compiled kernels where they are installed",
             summary="exact, noisy or sampled simulation in this process; batched and differentiable",
         )
     ]
