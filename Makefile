@@ -2,7 +2,8 @@
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
-PLUGINS := $(sort $(wildcard plugins/qimg-*))
+KERNELS := plugins/qimg-kernels
+PLUGINS := $(filter-out $(KERNELS),$(sort $(wildcard plugins/qimg-*)))
 DEMO    := plugins/qimg-circuits plugins/qimg-simulator plugins/qimg-diffusion
 PIP     := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
@@ -20,8 +21,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt $(DEMO:%=%/pyproject.toml) | $(BIN
 	$(PIP) -e . $(DEMO:%=-e %)
 	@touch $@
 
-$(VENV)/.all: pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml) | $(BIN)/python
+$(VENV)/.all: pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml) $(KERNELS)/pyproject.toml | $(BIN)/python
 	$(PIP) -e ".[dev,docs]" $(PLUGINS:%=-e %)
+	@# optional: they need a C compiler, and nothing else needs them
+	@command -v gcc >/dev/null && $(PIP) -e $(KERNELS) || echo "qimg-kernels not built (it needs GCC 12 or newer); the simulator computes in torch"
 	@touch $@ $(VENV)/.demo
 
 setup: $(VENV)/.all ## create .venv with the core, every plugin and the development tools, editable
