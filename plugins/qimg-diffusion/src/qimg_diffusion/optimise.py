@@ -55,6 +55,7 @@ class Optimiser:
         decay: of the weights, AdamW's.
         average: of the running mean, which samples better than the last weights; it starts fast.
         clip: largest norm of the gradient.
+        betas: Adam's; adversarial training wants no memory of the slope, (0, 0.9).
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Optimiser:
         decay: float = 0.01,
         average: float = 0.999,
         clip: float = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         self.net, self.average, self.clip = net, average, clip
         self.step = 0
@@ -77,7 +79,7 @@ class Optimiser:
             groups.setdefault(own, []).append(p)
         self._base = list(groups)
         self._adam = torch.optim.AdamW(
-            [{"params": ps, "lr": r} for r, ps in groups.items()], weight_decay=decay, fused=True
+            [{"params": ps, "lr": r} for r, ps in groups.items()], betas=betas, weight_decay=decay, fused=True
         )
 
     def descend(self, loss: torch.Tensor, *, factor: float) -> float:

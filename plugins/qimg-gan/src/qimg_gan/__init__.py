@@ -1,0 +1,3 @@
+"""Adversarial image generators for qimg (imports nothing)."""
+
+__version__ = "0.1.0"

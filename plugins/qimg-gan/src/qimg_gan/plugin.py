@@ -1,0 +1,17 @@
+"""What this distribution supplies to qimg (imports qimg_core only, never torch)."""
+
+from __future__ import annotations
+
+from qimg_core.plugins import GeneratorSpec, hookimpl
+
+
+@hookimpl
+def qimg_generators() -> list[GeneratorSpec]:
+    """The generators of this plugin."""
+    return [
+        GeneratorSpec(
+            name="patch-gan",
+            target="qimg_gan.patch:PatchGan",
+            summary="small circuits make an image patch by patch, against a Wasserstein critic",
+        )
+    ]
