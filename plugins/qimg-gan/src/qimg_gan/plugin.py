@@ -13,5 +13,10 @@ def qimg_generators() -> list[GeneratorSpec]:
             name="patch-gan",
             target="qimg_gan.patch:PatchGan",
             summary="small circuits make an image patch by patch, against a Wasserstein critic",
-        )
+        ),
+        GeneratorSpec(
+            name="implicit-gan",
+            target="qimg_gan.implicit:ImplicitGan",
+            summary="a circuit is asked for one pixel after the other, by its coordinates",
+        ),
     ]
