@@ -150,7 +150,8 @@ def test_weights_travel_and_others_are_refused():
 
 def test_data_that_it_cannot_learn():
     with pytest.raises(DataError, match="8, 8, 1"):
-        model().fit(source(size=12), steps=1)
+        model().fit(source(size=6, classes=2), steps=1)
+    list(model().fit(source(size=16), steps=1))  # larger ones are shrunk
     with pytest.raises(DataError, match="classes=1"):
         model().fit(source(labels=False), steps=1)
     with pytest.raises(DataError, match="5 classes"):

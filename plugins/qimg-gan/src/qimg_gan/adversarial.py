@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
+from qimg_core.datasets.resize import resize
 from qimg_core.errors import ConfigurationError, DataError
 from qimg_core.generation import check_noise, conditions, initial_noise, record_images
 from qimg_core.generator import Generator, Parameters, Workload
@@ -112,7 +113,8 @@ class AdversarialGenerator(Generator):
             factor, distance = learning_rate(k, steps, floor=0.2), 0.0
             for _ in range(c.critic_steps):
                 chosen = rng.integers(0, images.n, c.batch)
-                real, y = owned(images.images(chosen)).permute(0, 3, 1, 2), torch.from_numpy(labels[chosen])
+                real = owned(resize(images.images(chosen), (c.size, c.size))).permute(0, 3, 1, 2)
+                y = torch.from_numpy(labels[chosen])
                 where = torch.from_numpy(rng.random(c.batch, dtype=np.float32))
                 with torch.no_grad():
                     fake = self.net(self._noise(rng), y)
@@ -139,9 +141,12 @@ class AdversarialGenerator(Generator):
             DataError.
         """
         c = self.config
-        wanted = (c.size, c.size, c.channels)
-        if images.n < 1 or tuple(images.shape) != wanted:
-            raise DataError(f"{self.name} learns images {wanted}, {images.name} has {images.n} of {images.shape}")
+        h, w, channels = images.shape
+        if images.n < 1 or channels != c.channels or min(h, w) < c.size:
+            raise DataError(
+                f"{self.name} learns images {(c.size, c.size, c.channels)} and shrinks larger ones, {images.name} has "
+                f"{images.n} of {tuple(images.shape)}"
+            )
         if c.classes > 1 and images.labels is None:
             raise DataError(f"{self.name} learns labelled images, {images.name} has none", hint="--set classes=1")
         if c.classes > 1 and images.n_classes > c.classes:
