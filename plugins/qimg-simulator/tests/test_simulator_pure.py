@@ -58,7 +58,7 @@ def numbers(circuit: Circuit, rows: int, seed: int, *, by_row: bool = False) -> 
 
 def run(circuit: Circuit, x: Any, w: Any, measurement: Any, **more: Any) -> Any:
     return (
-        SimulatorBackend()
+        SimulatorBackend("torch")
         .run(ExecutionRequest(circuit=circuit, inputs=x, weights=w, measurement=measurement, **more))
         .data
     )
@@ -426,6 +426,135 @@ def test_a_wide_circuit_keeps_norm_and_closed_form() -> None:
     np.testing.assert_allclose(out.detach()[:, 0], np.cos([0.3, -4.0]), atol=1e-12)
     assert angles.grad is not None
     np.testing.assert_allclose(angles.grad[:, 0], -np.sin([0.3, -4.0]), atol=1e-12)
+
+
+WAYS = {"every state": (30, 0), "states before layers": (0, 2**40), "a few states": (0, 2**18), "none": (0, 0)}
+"""What is kept for the way back: `pure.SAVED_WIRES`, `reversible.KEPT`."""
+
+
+@pytest.mark.parametrize(("n", "rows", "groups"), [(11, 1, None), (12, 3, None), (12, 4, 2), (13, 1, None), (13, 3, 3)])
+def test_every_way_back_agrees_with_pennylane(
+    n: int, rows: int, groups: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups: PennyLane gets a weight vector a row, and the gradient of a group's is the sum over its rows."""
+    import qimg_simulator.pure as module
+    import qimg_simulator.reversible as reversible
+
+    circuit = random_circuit(n, 66, n + rows)
+    x, w = numbers(circuit, rows, n)
+    if groups is not None:
+        w = np.random.default_rng(n).uniform(-2 * np.pi, 2 * np.pi, (groups, circuit.n_weights))
+    terms = [PauliString(((q, "Z"),), 1.0 + q) for q in range(n)] + [PauliString(((0, "Z"), (n - 1, "Z")))]
+    cotangent = np.random.default_rng(1).normal(size=(rows, len(terms)))
+    each = w if groups is None else np.repeat(w, rows // groups, 0)
+    value, gx, gw = pennylane_gradients(circuit, x, each, terms, cotangent)
+    if groups is not None:
+        gw = gw.reshape(groups, rows // groups, -1).sum(1)
+    for way, (saved, kept) in WAYS.items():
+        monkeypatch.setattr(module, "SAVED_WIRES", saved)
+        monkeypatch.setattr(reversible, "KEPT", kept)
+        trails: list[reversible.Trail] = []
+
+        def watched(trail: reversible.Trail, *rest: Any, seen: list[reversible.Trail] = trails) -> Any:
+            seen.append(trail)
+            return reversible.back(trail, *rest)
+
+        monkeypatch.setattr(module, "back", watched)
+        xt, wt = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
+        out = run(circuit, xt, wt, Expectation(terms))
+        (out * torch.tensor(cotangent)).sum().backward()
+        assert len(trails) == (way != "every state")
+        if trails:
+            varying = sum(any(s.varies for s in layer) for layer in trails[0].layers)
+            most = {"states before layers": varying, "none": 1}.get(way, varying - 1)
+            assert len(trails[0].kept) <= most, way
+        np.testing.assert_allclose(out.detach(), value, atol=1e-9, err_msg=way)
+        np.testing.assert_allclose(xt.grad, gx, atol=1e-8, err_msg=way)
+        np.testing.assert_allclose(wt.grad, gw, atol=1e-8, err_msg=way)
+
+
+def test_a_way_back_can_be_gone_twice_and_repeats_bit_for_bit() -> None:
+    circuit = random_circuit(12, 66, 40)
+    x, w = (torch.tensor(a) for a in numbers(circuit, 2, 40))
+    grads = []
+    for _ in range(2):
+        xt, wt = x.clone().requires_grad_(), w.clone().requires_grad_()
+        loss = run(circuit, xt, wt, Expectation([pauli("Z0 Z3"), pauli("Z11")])).sum()
+        for again in (True, False):
+            grads.append(torch.autograd.grad(loss, (xt, wt), retain_graph=again))
+    for found in grads[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found, grads[0], strict=True))
+
+
+def test_twenty_wires_follow_the_closed_form() -> None:
+    """RX(x_q) on every wire, a chain of CX, RY(u_q), the chain there and back, RY(v_q), two SWAP.
+
+    The chain turns Z_q into Z_0 ... Z_q, and X has no expectation after RX, so that before the SWAP
+    <Z_q> = cos(u_q + v_q) prod_{j <= q} cos x_j.
+    """
+    n = 20
+    b = CircuitBuilder(n)
+    x, u, v = [
+        [getattr(b, kind)(f"{name}{q}") for q in range(n)]
+        for kind, name in (("input", "x"), ("weight", "u"), ("weight", "v"))
+    ]
+    for q in range(n):
+        b.rx(q, x[q])
+    for q in range(n - 1):
+        b.cx(q, q + 1)
+    for q in range(n):
+        b.ry(q, u[q])
+    for q in [*range(n - 1), *reversed(range(n - 1))]:
+        b.cx(q, q + 1)
+    for q in range(n):
+        b.ry(q, v[q])
+    b.gate("swap", 0, 19).gate("swap", 3, 7)
+    rng = np.random.default_rng(3)
+    xs, ws = rng.uniform(-1, 1, (1, n)), rng.uniform(-2 * np.pi, 2 * np.pi, 2 * n)
+    c = rng.normal(size=n)
+    xt, wt = (torch.tensor(a, dtype=torch.float32, requires_grad=True) for a in (xs, ws))
+    out = run(b.build(), xt, wt, Expectation([pauli(f"Z{q}") for q in range(n)]))
+    (out * torch.tensor(c, dtype=torch.float32)).sum().backward()
+    x64, w64 = torch.tensor(xs[0], requires_grad=True), torch.tensor(ws, requires_grad=True)
+    z = torch.cos(w64[:n] + w64[n:]) * torch.cumprod(torch.cos(x64), 0)
+    order = list(range(n))
+    order[0], order[19], order[3], order[7] = 19, 0, 7, 3
+    (z[order] * torch.tensor(c)).sum().backward()
+    np.testing.assert_allclose(out.detach()[0], z.detach()[order], atol=2e-5)
+    np.testing.assert_allclose(xt.grad[0], x64.grad, atol=2e-4)
+    np.testing.assert_allclose(wt.grad, w64.grad, atol=2e-4)
+
+
+def test_linear_permutations_need_no_table() -> None:
+    from qimg_simulator.assembling import permuted
+    from qimg_simulator.primitives import Permutation
+    from qimg_simulator.reading import carried
+    from qimg_simulator.steps import Gather, Linear, Values
+
+    n, rng = 7, np.random.default_rng(5)
+    moves = []
+    for _ in range(12):
+        a, b = (int(q) for q in rng.permutation(n)[:2])
+        moves.append(Permutation("swap" if rng.random() < 0.3 else "x", (a, b)))
+    index = permuted(moves, n)
+    bits = [1 << k for k in range(n)]
+    linear = Linear(permuted(moves, n, bits).tolist(), permuted(moves[::-1], n, bits).tolist(), torch.device("cpu"))
+    assert linear.index.tolist() == index.tolist()
+    psi = torch.randn(2, 2**n, 3)
+    values = Values({}, torch.zeros(0, 1), torch.zeros(0, 1, 1))
+    table = Gather(torch.tensor(index))
+    for way in ("forward", "adjoint", "transpose"):
+        outs = [torch.empty_like(psi) for _ in range(2)]
+        linear.write(psi, outs[0], values, way)
+        table.write(psi, outs[1], values, way)
+        assert torch.equal(*outs)
+    assert torch.equal(linear.adjoint(linear.apply(psi, values), values), psi)
+    masks = [int(m) for m in rng.integers(2**n, size=20)]
+    moved = carried(masks, index)
+    assert moved is not None
+    for old, new in zip(masks, moved, strict=True):
+        assert all((new & int(index[i])).bit_count() % 2 == (old & i).bit_count() % 2 for i in range(2**n))
+    assert carried(masks, permuted([Permutation("x", (0, 1, 2))], n)) is None
 
 
 def test_requests_outside_the_claims_are_refused() -> None:

@@ -14,7 +14,7 @@ from qimg_simulator.bank import LONGEST, Bank, product, varies
 from qimg_simulator.block import Block, first_run
 from qimg_simulator.primitives import Diagonal, Fixed, Permutation, RealTurn, Rotation, WireOp
 from qimg_simulator.product import Product, alone
-from qimg_simulator.steps import Dense, Gather, Phase, Step, Terms, Turn
+from qimg_simulator.steps import Dense, Gather, Linear, Phase, Step, Terms, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     Draft = tuple[int, tuple[int, ...]]
 
+UNKEPT = 17
+"""From so many wires on, the table of a linear permutation is made anew each time."""
+
 
 def groups(n: int, largest: int | None = None) -> list[tuple[int, int]]:
     """(start, size) of the Kronecker blocks on n wires: as even as can be, of 3 to 5 wires.
@@ -38,7 +41,7 @@ def groups(n: int, largest: int | None = None) -> list[tuple[int, int]]:
         n: wires.
         largest: of the blocks, if not as above.
     """
-    largest = largest or (5 if n in (5, 10, 15, 20) else 4)
+    largest = largest or (5 if n in (5, 10) else 4)
     count = max(1, -(-n // largest))
     base, more = divmod(n, count)
     out, start = [], 0
@@ -49,9 +52,9 @@ def groups(n: int, largest: int | None = None) -> list[tuple[int, int]]:
     return out
 
 
-def permuted(items: list[Permutation], n: int) -> npt.NDArray[np.int64]:
-    """Index with new[i] = old[index[i]] for permutations applied in order."""
-    out = np.arange(2**n)
+def permuted(items: list[Permutation], n: int, at: Sequence[int] | None = None) -> npt.NDArray[np.int64]:
+    """Index with new[i] = old[index[i]] for permutations applied in order; of some i alone if ``at`` says so."""
+    out = np.arange(2**n) if at is None else np.array(at)
     for item in reversed(items):
         bits = [(out >> (n - 1 - w)) & 1 for w in item.wires]
         if item.name == "swap":
@@ -95,6 +98,7 @@ class Assembly:
         self._high, self._phases = self.n // 2, 0
         self._shared_angles: list[Diagonal] = []
         self._row_angles: list[tuple[float, Diagonal | RealTurn]] = []
+        self._gathers: dict[tuple[Permutation, ...], Gather] = {}
         drafts: list[Draft | Step] = []
         if owns is None:
             for wire in range(self.n):
@@ -137,7 +141,7 @@ class Assembly:
     def _stage(self, stage: Stage) -> list[Draft | Step]:
         if stage.kind == "permutation":
             moves = [i for i in stage.items if isinstance(i, Permutation)]
-            return [Gather(torch.tensor(permuted(moves, self.n), device=self.like.device))]
+            return [self._gather(moves)]
         if stage.kind == "phase":
             return [self._phase([i for i in stage.items if isinstance(i, Diagonal)])]
         if stage.kind == "turn":
@@ -156,6 +160,20 @@ class Assembly:
                     block = [now.get(w, ()) for w in range(used[0], used[-1] + 1)]
                     out.append(self._draft(used[0], block))
         return out
+
+    def _gather(self, moves: list[Permutation]) -> Gather:
+        key = tuple(moves)
+        found = self._gathers.get(key)
+        if found is None:
+            device = self.like.device
+            if self.n >= UNKEPT and all(len(m.wires) == 2 for m in moves):
+                bits = [1 << k for k in range(self.n)]
+                columns, inverse = permuted(moves, self.n, bits), permuted(moves[::-1], self.n, bits)
+                found = Linear(columns.tolist(), inverse.tolist(), device)
+            else:
+                found = Gather(torch.tensor(permuted(moves, self.n), device=device))
+            self._gathers[key] = found
+        return found
 
     def _draft(self, start: int, block: list[Run]) -> Draft | Step:
         if not any(varies(run) for run in block):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qimg_core.circuit.gates import GateName, matrix
 from qimg_simulator.affine import Affine
-from qimg_simulator.bank import fold, folding
+from qimg_simulator.bank import fold, folding, varies
 from qimg_simulator.primitives import Fixed
 from qimg_simulator.product import alone
 
@@ -33,11 +33,15 @@ SHARE = 1.5
 
 
 def features(plan: Plan) -> list[Alone] | None:
-    """The wires' own gates, where each has one rotation by row at most and there are no registers; else None."""
+    """The wires' own gates; None where there are registers, or a wire has more than one rotation by row, or
+    shared angles before it.
+    """
     if plan.prepared or plan.circuit.n_wires > WIRES:
         return None
     found = [alone(plan, w) for w in range(plan.circuit.n_wires)]
     if any(phases for _, phases in found) or any(len(a.turns) > 1 or None in a.turns for a, _ in found):
+        return None
+    if any(a.turns and varies(a.runs[0]) for a, _ in found):
         return None
     return [a for a, _ in found] if any(a.turns for a, _ in found) else None
 

@@ -238,5 +238,8 @@ def _pairs(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _pairs_pull(g: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    if g.shape[3] == 1:  # torch sums slowly over an axis whose neighbour is short
+        rows = g.reshape(*g.shape[:2], a.shape[2], b.shape[2])
+        return rows @ b.conj().resolve_conj(), rows.mT @ a.conj().resolve_conj()
     view = g.reshape(*g.shape[:2], a.shape[2], b.shape[2], g.shape[3])
     return (view * b.conj()[:, :, None]).sum(3), (view * a.conj()[:, :, :, None]).sum(2)

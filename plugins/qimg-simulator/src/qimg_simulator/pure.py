@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from qimg_simulator.assembling import Assembly
 from qimg_simulator.block import SHARE, features
 from qimg_simulator.register import register
+from qimg_simulator.reversible import Trail, back, there
 from qimg_simulator.steps import Grads, Values
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Tape:
     product: ProductTape
     registers: list[Tensor]
     start: Tensor
-    states: list[Tensor] | None
+    states: list[Tensor] | Trail
     psi: Tensor
     read: Any
     sizes: tuple[int, int, int]
@@ -109,6 +110,24 @@ class PureProgram:
             self._assemblies[regime] = found
         return self._assemblies[regime]
 
+    def entry(self, key: object, make: Callable[[], Reading], rows: int, groups: int) -> Entry:
+        """A reading with the steps that it leaves, made once.
+
+        Args:
+            key: names the reading; equal keys share one.
+            make: makes it.
+            rows: of the batch.
+            groups: weight vectors.
+        """
+        regime = self.regime(rows, groups)
+        found = self._readings.get((key, regime))
+        if found is None:
+            parts = self._assembly(regime)
+            assert parts is not None
+            reading = make()
+            found = self._readings[key, regime] = Entry(reading, tuple(reading.shorten(parts.steps)), parts)
+        return found
+
     def run(
         self, key: object, make: Callable[[], Reading], inputs: Tensor, weights: Tensor, matrices: Sequence[Tensor] = ()
     ) -> Tensor:
@@ -125,14 +144,12 @@ class PureProgram:
         Raises:
             DataError: amplitudes of a ``prepare`` gate whose norm is not 1.
         """
+        device = self.like.device.type
+        if torch.is_autocast_enabled(device):  # its half precision would come out as the values' dtype
+            with torch.autocast(device, enabled=False):
+                return self.run(key, make, inputs, weights, matrices)
         groups = len(weights) if weights.ndim == 2 and not self.plan.weights_by_row else 1
-        regime = self.regime(len(inputs), groups)
-        found = self._readings.get((key, regime))
-        if found is None:
-            parts = self._assembly(regime)
-            assert parts is not None
-            reading = make()
-            found = self._readings[key, regime] = Entry(reading, tuple(reading.shorten(parts.steps)), parts)
+        found = self.entry(key, make, len(inputs), groups)
         tensors = (inputs, weights, *matrices)
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             out: Tensor = _Run.apply(self, found, *tensors)  # type: ignore[no-untyped-call]
@@ -173,11 +190,16 @@ class PureProgram:
         if psi.shape[0] != groups:
             psi = psi.expand(groups, -1, -1)
         psi = start = psi.contiguous()
-        states: list[Tensor] | None = [] if keep and self.saved else None
-        for step in steps:
-            if states is not None:
-                states.append(psi)
-            psi = step.apply(psi, values, keep=states is not None)
+        states: list[Tensor] | Trail
+        if self.saved:
+            states = []
+            for step in steps:
+                if keep:
+                    states.append(psi)
+                psi = step.apply(psi, values, keep=keep)
+        else:
+            states = there(steps, start, values, keep=keep)
+            psi = states.last
         data, read = reader.evaluate(psi, matrices)
         tape = Tape(
             made, values, singles, product, amplitudes, start, states, psi, read, (groups, width, inputs.shape[1])
@@ -201,12 +223,15 @@ class PureProgram:
         if not (wanted[0] or wanted[1]):
             return [None, None, *for_matrices]
         values, grads = tape.values, Grads(tape.values)
-        after = tape.psi
-        for i in range(len(steps) - 1, -1, -1):
-            before = tape.states[i] if tape.states is not None else steps[i].adjoint(after, values)
-            steps[i].pull(before, after, lam, values, grads)
-            lam = steps[i].adjoint(lam, values)
-            after = before
+        if isinstance(tape.states, Trail):
+            lam = back(tape.states, lam, values, grads)
+        else:
+            after = tape.psi
+            for i in range(len(steps) - 1, -1, -1):
+                before = tape.states[i]
+                steps[i].pull(before, after, lam, values, grads)
+                lam = steps[i].adjoint(lam, values)
+                after = before
         if lam.shape[2] != self._start_width(tape):
             lam = lam.sum(2, keepdim=True)
         if parts.back is not None:
@@ -259,10 +284,13 @@ class PureProgram:
         groups, width, n_rows = tape.sizes
         g = cotangent.reshape(groups, width, *cotangent.shape[1:])
         lam, for_matrices = entry.reading.planar_pull(tape.psi, tape.read, g, any(wanted[2:]), real=block.real)
-        for_rows = for_shared = None
-        if wanted[0]:
+        by_row, for_rows, for_shared = self.plan.weights_by_row, None, None
+        if wanted[0] or (wanted[1] and by_row):
             for_rows = self.like.new_zeros(n_rows, groups * width)
             block.features_pull(tape.own, torch.matmul(lam.mT, tape.planes).flatten(0, 1), for_rows)
+            if by_row:
+                split = self.plan.circuit.n_inputs
+                return [for_rows[:split].t(), for_rows[split:].t(), *for_matrices]
         if wanted[1]:
             for_shared = self.like.new_zeros(self.plan.circuit.n_weights, tape.made.runs.shape[1])
             grads = Grads(tape.values)
@@ -308,18 +336,47 @@ class PureProgram:
         return lam
 
 
+_keeps_graph: Callable[[], bool] = getattr(
+    torch._C._autograd,  # noqa: SLF001
+    "_get_current_graph_task_keep_graph",
+    lambda: True,
+)
+"""Whether the way back under way may be asked for again (``retain_graph``).
+
+Where torch does not say, yes: what it needs then lives as long as the result.
+"""
+
+
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, program: PureProgram, entry: Entry, *tensors: Tensor) -> Tensor:
         out, ctx.tape = program.forward(entry, tensors, keep=True)
+        ctx.save_for_backward(*(t for t in tensors if not t.is_inference()))
         ctx.program, ctx.entry, ctx.flat = program, entry, tensors[1].ndim == 1
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        wanted = ctx.needs_input_grad[2:]
-        found = ctx.program.backward(ctx.entry, ctx.tape, cotangent, wanted)
+        # torch refuses a second derivative only where the cotangent has one: a linear loss would lose its silently
+        if torch.is_grad_enabled() and not cotangent.requires_grad:
+            cotangent = cotangent.detach().requires_grad_()
+        found: tuple[Tensor | None, ...] = _Run.once(ctx, cotangent)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def once(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        """`backward`, without a derivative of its own."""
+        # the tape holds views of the arguments: this fails where one was changed in place, or the graph was freed
+        _ = ctx.saved_tensors
+        program, wanted = ctx.program, ctx.needs_input_grad[2:]
+        if torch.is_autocast_enabled(program.like.device.type):
+            with torch.autocast(program.like.device.type, enabled=False):
+                found = program.backward(ctx.entry, ctx.tape, cotangent, wanted)
+        else:
+            found = program.backward(ctx.entry, ctx.tape, cotangent, wanted)
+        if not _keeps_graph():
+            ctx.tape = None
         if ctx.flat and found[1] is not None:
             found[1] = found[1].reshape(-1)
         return (None, None, *(g if w else None for g, w in zip(found, wanted, strict=True)))

@@ -1,79 +1,24 @@
-"""One class per kind of step of a pure circuit: apply it, its adjoint, its gradient (imports torch).
-
-A state is (G, 2**n, B): G groups of rows with weights of their own, wire 0 the most significant bit, the
-batch last. Real or complex. Gradients follow torch: for a real loss, the cotangent of a complex z is
-dL/dRe z + i dL/dIm z.
-"""
+"""One class per kind of step of a pure circuit: apply it, its adjoint, its gradient (imports torch, step, phases)."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from qimg_simulator.phases import Phase, Terms
+from qimg_simulator.step import Grads, Step, Values, Way
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
+__all__ = ["Dense", "Gather", "Grads", "Linear", "Phase", "Step", "Terms", "Turn", "Values", "Way"]
 
-class Values:
-    """The numbers of a run.
-
-    Args:
-        blocks: by wires, (blocks, G, d, d).
-        shared: angles that rows share, (m, G).
-        rows: angles by row, (m, G, B).
-    """
-
-    def __init__(self, blocks: Mapping[int, Tensor], shared: Tensor, rows: Tensor) -> None:
-        self.blocks, self.shared, self.rows = blocks, shared, rows
-        self.phases: dict[int, Tensor] = {}  # kept from the forward pass, by Phase.number
-
-
-class Grads:
-    """Room for the gradient of each of `Values`."""
-
-    def __init__(self, values: Values) -> None:
-        self.blocks: dict[int, dict[int, Tensor]] = {size: {} for size in values.blocks}
-        self.shared = torch.zeros_like(values.shared)
-        self.rows = torch.zeros_like(values.rows)
-
-    def add_block(self, size: int, index: int, gradient: Tensor) -> None:
-        """To the matrix (G, d, d) of a block."""
-        found = self.blocks[size].get(index)
-        self.blocks[size][index] = gradient if found is None else found + gradient
-
-    def stacked(self, values: Values) -> dict[int, Tensor]:
-        """By wires, (blocks, G, d, d)."""
-        out = {}
-        for size, found in self.blocks.items():
-            like = values.blocks[size]
-            if found:
-                out[size] = torch.stack(
-                    [found[i] if i in found else torch.zeros_like(like[i]) for i in range(len(like))]
-                )
-        return out
-
-
-class Step(ABC):
-    """A unitary map of the state."""
-
-    @abstractmethod
-    def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
-        """The new state; ``keep`` says that a gradient will be asked for."""
-
-    @abstractmethod
-    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
-        """The adjoint map: the state before, and how cotangents travel."""
-
-    def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Grads) -> None:
-        """Add the gradient of the step's own numbers to ``grads``."""
-
-    @property
-    def by_row(self) -> bool:
-        """Whether it differs from row to row."""
-        return False
+TALLY = 2**16
+"""Entries of the products that are summed at a time into the gradient of a matrix."""
+SLIM = 2**11
+"""From so many basis states on, permutations are kept as 32 bit integers."""
 
 
 class Dense(Step):
@@ -131,24 +76,123 @@ class Dense(Step):
                 gradient = torch.bmm(lam.mT, x.conj())
             else:
                 gradient = torch.bmm(lam, x.mH).view(groups, self.left, self.dim, self.dim).sum(1)
-        if values.blocks[self.size].shape[1] == 1 and groups > 1:
+        self._add(gradient, values, grads)
+
+    def _add(self, gradient: Tensor, values: Values, grads: Grads) -> None:
+        if values.blocks[self.size].shape[1] == 1 and len(gradient) > 1:
             gradient = gradient.sum(0, keepdim=True)
         grads.add_block(self.size, self.index, gradient)
+
+    @property
+    def varies(self) -> bool:
+        return self.constant is None
+
+    @property
+    def mask(self) -> int:
+        """A bit for each wire: 2**wire."""
+        return (self.dim - 1) * self.left
+
+    def write(self, psi: Tensor, out: Tensor, values: Values, way: Way = "forward") -> None:
+        k = self._matrix(values)
+        if way != "forward":
+            k = k.mT if way == "transpose" else k.mH.resolve_conj()  # torch has no batched product with a conjugate
+        left, dim = self.left, self.dim
+        if len(k) == 1 and left > 1 and psi.shape[1] * psi.shape[2] > left * dim:
+            shape = (len(psi) * left, dim, -1)
+            torch.bmm(k.expand(len(psi) * left, -1, -1), psi.view(shape), out=out.view(shape))
+            return
+        for g in range(len(psi)):
+            m = k[g if len(k) > 1 else 0]
+            if left == 1:
+                torch.mm(m, psi[g].view(dim, -1), out=out[g].view(dim, -1))
+            elif psi[g].numel() == left * dim:
+                torch.mm(psi[g].view(left, dim), m.t(), out=out[g].view(left, dim))
+            else:
+                shape = (left, dim, -1)
+                torch.bmm(m.expand(left, -1, -1), psi[g].view(shape), out=out[g].view(shape))
+
+    def reduce(self, before: Tensor, conjugate: Tensor, values: Values, grads: Grads) -> None:
+        shape = (self.left, self.dim, -1)
+        found = [_traced(psi.view(shape), lam.view(shape)) for psi, lam in zip(before, conjugate, strict=True)]
+        r = torch.stack(found) if len(found) > 1 else found[0][None]
+        self._add(self._matrix(values) @ r.mH, values, grads)
+
+
+def _traced(x: Tensor, y: Tensor) -> Tensor:
+    """(d, d): sum_{l, r} x[l, a, r] y[l, b, r]."""
+    left, dim, right = x.shape
+    if left == 1:
+        return x[0] @ y[0].t()
+    if right == 1:
+        return x[:, :, 0].t() @ y[:, :, 0]
+    count = min(left, max(1, TALLY // dim**2))
+    if count == left:
+        return torch.bmm(x, y.mT).sum(0)
+    products = x.new_empty(count, dim, dim)
+    out = x.new_zeros(dim, dim)
+    for at in range(0, left, count):  # powers of two all of them
+        out += torch.bmm(x[at : at + count], y[at : at + count].mT, out=products).sum(0)
+    return out
 
 
 class Gather(Step):
     """new[i] = old[index[i]]."""
 
     def __init__(self, index: Tensor) -> None:
-        self.index = index
-        self.inverse = torch.empty_like(index)
-        self.inverse[index] = torch.arange(len(index), device=index.device)
+        inverse = torch.empty_like(index)
+        inverse[index] = torch.arange(len(index), device=index.device)
+        slim = len(index) >= SLIM
+        self._tables = (index.int(), inverse.int()) if slim else (index, inverse)
+
+    def _table(self, *, inverse: bool) -> Tensor:
+        return self._tables[inverse]
+
+    @property
+    def index(self) -> Tensor:
+        """As 64 bit integers."""
+        return self._table(inverse=False).long()
 
     def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
-        return psi.index_select(1, self.index)
+        return psi.index_select(1, self._table(inverse=False))
 
     def adjoint(self, psi: Tensor, values: Values) -> Tensor:
-        return psi.index_select(1, self.inverse)
+        return psi.index_select(1, self._table(inverse=True))
+
+    def write(self, psi: Tensor, out: Tensor, values: Values, way: Way = "forward") -> None:
+        index = self._table(inverse=way != "forward")
+        for old, new in zip(psi, out, strict=True):
+            if old.shape[1] == 1:  # four times as fast without the second axis
+                torch.index_select(old[:, 0], 0, index, out=new[:, 0])
+            else:
+                torch.index_select(old, 0, index, out=new)
+
+
+class Linear(Gather):
+    """A `Gather` whose index is linear in the bits of i, as that of any CX and SWAP is; its table is never kept.
+
+    Args:
+        columns: index[2**k], by k.
+        inverse: of the inverse.
+        device: where to.
+    """
+
+    def __init__(self, columns: Sequence[int], inverse: Sequence[int], device: torch.device) -> None:
+        self._halves = tuple(
+            tuple(_spanned(part, device) for part in (found[len(found) // 2 :], found[: len(found) // 2]))
+            for found in (columns, inverse)
+        )
+
+    def _table(self, *, inverse: bool) -> Tensor:
+        high, low = self._halves[inverse]
+        return (high[:, None] ^ low).view(-1)
+
+
+def _spanned(columns: Sequence[int], device: torch.device) -> Tensor:
+    """(2**len(columns),): the exclusive or of the columns that the bits of i choose."""
+    out = torch.zeros(1, dtype=torch.int32, device=device)
+    for column in columns:
+        out = torch.cat([out, out ^ column])
+    return out
 
 
 class Turn(Step):
@@ -162,15 +206,15 @@ class Turn(Step):
     def __init__(self, left: int, at: int) -> None:
         self.left, self.at = left, at
 
-    def _turned(self, psi: Tensor, half: Tensor) -> Tensor:
+    def _turned(self, psi: Tensor, half: Tensor, out: Tensor | None = None) -> Tensor:
         groups = psi.shape[0]
         view = psi.view(groups, self.left, 2, -1, psi.shape[2])
         c, s = half.cos()[:, None, None], half.sin()[:, None, None]
         x, y = view[:, :, 0], view[:, :, 1]
-        out = torch.empty_like(view)
-        torch.sub(c * x, s * y, out=out[:, :, 0])
-        torch.add(s * x, c * y, out=out[:, :, 1])
-        return out.view_as(psi)
+        to = torch.empty_like(view) if out is None else out.view_as(view)
+        torch.sub(c * x, s * y, out=to[:, :, 0])
+        torch.add(s * x, c * y, out=to[:, :, 1])
+        return to.view_as(psi)
 
     def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
         return self._turned(psi, values.rows[self.at])
@@ -183,110 +227,17 @@ class Turn(Step):
         a, g = after.view(shape), cotangent.view(shape)
         grads.rows[self.at] += (g[:, :, 1] * a[:, :, 0] - g[:, :, 0] * a[:, :, 1]).sum((1, 2))
 
+    def write(self, psi: Tensor, out: Tensor, values: Values, way: Way = "forward") -> None:
+        half = values.rows[self.at]
+        self._turned(psi, half if way == "forward" else -half, out)
+
+    def reduce(self, before: Tensor, conjugate: Tensor, values: Values, grads: Grads) -> None:
+        self.pull(before, before, conjugate, values, grads)  # the turn itself drops out of its derivative
+
+    @property
+    def varies(self) -> bool:
+        return True
+
     @property
     def by_row(self) -> bool:
         return True
-
-
-class Terms:
-    """Diagonals whose angles are a slice of a table: exponent = sum_m high[:, m] low[:, m] angle[m].
-
-    Args:
-        high: (2**h, m) over the leading wires, with the coefficient.
-        low: (2**l, m) over the other wires.
-        at: where the slice begins.
-    """
-
-    def __init__(self, high: Tensor, low: Tensor, at: int) -> None:
-        self.high, self.low = high, low
-        self.slice = slice(at, at + high.shape[1])
-
-
-class Phase(Step):
-    """A product of diagonals.
-
-    Its parts: diagonals by row on the leading wires alone ("high"), on the others alone ("low"), on
-    both ("across"), those that rows share ("shared"), and a constant.
-
-    Args:
-        number: tells the phases of a circuit apart.
-        split: (2**h, 2**l).
-        parts: see above.
-        constant: the constant part, (1, 2**h, 2**l, 1): real where it is only signs; or None.
-    """
-
-    def __init__(
-        self, number: int, split: tuple[int, int], parts: Mapping[str, Terms], constant: Tensor | None
-    ) -> None:
-        self.number, self.split, self.parts, self.constant = number, split, parts, constant
-        # a constant alone needs no shape but the state's
-        self._flat = None if parts or constant is None else constant.reshape(1, -1, 1)
-        self._flat_conj = None if self._flat is None else self._flat.conj().resolve_conj()
-
-    def _part(self, name: str, values: Values) -> Tensor:
-        t = self.parts[name]
-        if name == "shared":
-            exponent = (t.high[:, None] * t.low[None]) @ values.shared[t.slice]  # (h, l, G)
-            return _turn(exponent).permute(2, 0, 1)[..., None]
-        rows = values.rows[t.slice]
-        m, groups, width = rows.shape
-        if name == "across":
-            exponent = t.low @ (t.high[:, :, None] * rows.view(m, -1)[None])  # (h, l, G * B)
-            return _turn(exponent).view(*self.split, groups, width).permute(2, 0, 1, 3)
-        table = t.high if name == "high" else t.low
-        turn = _turn(table @ rows.view(m, -1)).view(-1, groups, width).transpose(0, 1)
-        return turn[:, :, None] if name == "high" else turn[:, None]
-
-    def _phase(self, values: Values, *, keep: bool) -> Tensor:
-        found = values.phases.get(self.number)
-        if found is None:
-            factors = [self._part(name, values) for name in self.parts]
-            if self.constant is not None:
-                factors.append(self.constant)
-            found = factors[0]
-            for factor in factors[1:]:
-                found = found * factor
-            if keep:
-                values.phases[self.number] = found
-        return found
-
-    def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
-        if self._flat is not None:
-            return psi * self._flat
-        return (psi.view(len(psi), *self.split, -1) * self._phase(values, keep=keep)).view(psi.shape)
-
-    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
-        if self._flat_conj is not None:
-            return psi * self._flat_conj
-        return (psi.view(len(psi), *self.split, -1) * self._phase(values, keep=False).conj()).view(psi.shape)
-
-    def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Grads) -> None:
-        if not self.parts:
-            return
-        # d exp(i phi) psi = i dphi after, so dL/dphi = Im(conj(after) cotangent)
-        d = (after.conj() * cotangent).imag.reshape(len(after), *self.split, -1)
-        for name, t in self.parts.items():
-            if name == "shared":
-                sums = d.sum(3).permute(1, 2, 0)  # (h, l, G)
-                sums = sums.sum(2, keepdim=True) if values.shared.shape[1] == 1 else sums
-                grads.shared[t.slice] += torch.einsum("hm,lm,hlg->mg", t.high, t.low, sums)
-            elif name == "high":
-                grads.rows[t.slice] += _rows(t.high, d.sum(2))
-            elif name == "low":
-                grads.rows[t.slice] += _rows(t.low, d.sum(1))
-            else:
-                inner = torch.matmul(t.low.t(), d)  # (G, h, m, B)
-                grads.rows[t.slice] += (inner * t.high[:, :, None]).sum(1).transpose(0, 1)
-
-    @property
-    def by_row(self) -> bool:
-        return any(name != "shared" for name in self.parts)
-
-
-def _rows(table: Tensor, d: Tensor) -> Tensor:
-    """(k, m), (G, k, B) -> (m, G, B)."""
-    return torch.matmul(table.t(), d).transpose(0, 1)
-
-
-def _turn(exponent: Tensor) -> Tensor:
-    return torch.polar(torch.ones_like(exponent), exponent)

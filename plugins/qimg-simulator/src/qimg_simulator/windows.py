@@ -33,7 +33,7 @@ class Windows(Reading):
     def __init__(
         self, n: int, windows: Sequence[tuple[int, ...]], heights: Sequence[int], device: torch.device
     ) -> None:
-        self.n = n
+        self.n, self.windows, self.heights = n, tuple(windows), tuple(heights)
         forms: dict[tuple[bool, int, int], list[tuple[tuple[int, ...], list[int]]]] = {}
         for block, numbers in cover(windows, n):
             total = sum(heights[i] for i in numbers)
@@ -104,7 +104,7 @@ class Sandwiches:
 
     def _stacked(self, psi: Tensor, matrices: Sequence[Tensor]) -> Tensor:
         """The Hermitian parts, (blocks, K, size, size): the others do not show in Re <psi|H|psi>."""
-        h = torch.cat([matrices[i].reshape(-1, self.size, self.size) for i in self.numbers]).to(psi.dtype)
+        h = torch.cat([_as(matrices[i], psi).reshape(-1, self.size, self.size) for i in self.numbers])
         return ((h + h.mH) / 2).view(self.count, -1, self.size, self.size)
 
     def evaluate(self, psi: Tensor, matrices: Sequence[Tensor]) -> tuple[Tensor, Any]:
@@ -133,10 +133,15 @@ class Sandwiches:
         total.index_add_(1, self.index, (twice.sum(2) if k > 1 else twice).view(groups, -1, width))
         if grads is not None:
             gv = v.view(groups, self.count, 1, -1, width) * weights
-            for_h = torch.bmm(gv.view(groups * self.count, k * self.size, -1), v.mH)
+            for_h = torch.bmm(gv.reshape(groups * self.count, k * self.size, -1), v.mH)
             for_h = for_h.view(groups, self.count * k, self.size, self.size).sum(0)
             for i, part in zip(self.numbers, torch.split(for_h, self.heights), strict=True):
                 grads[i] = _like(part, matrices[i])
+
+
+def _as(h: Tensor, psi: Tensor) -> Tensor:
+    """A matrix in the state's dtype; a real state does not see its imaginary part."""
+    return (h.real if h.is_complex() and not psi.is_complex() else h).to(psi.dtype)
 
 
 def _repeated(h: Tensor, groups: int) -> Tensor:
@@ -146,6 +151,11 @@ def _repeated(h: Tensor, groups: int) -> Tensor:
 def _real(x: Tensor) -> Tensor:
     """(..., B) -> (..., B * parts) real."""
     return torch.view_as_real(x).flatten(-2) if x.is_complex() else x
+
+
+def _joined(x: Tensor, psi: Tensor) -> Tensor:
+    """The inverse of `_real`, for numbers of a state."""
+    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2)) if psi.is_complex() else x
 
 
 class Reductions:
@@ -172,23 +182,23 @@ class Reductions:
         self.where = None if len(where) == self.count * top else torch.tensor(where, device=device)
 
     def _tables(self, psi: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-        """(blocks, largest height, 2 * 4**k) real: the matrices on the blocks' entries."""
+        """(blocks, largest height, parts * 4**k) real: the matrices on the blocks' entries."""
         top = max(self.heights)
         rows = []
         for m, indices, height in zip(self.members, self.embedded, self.heights, strict=True):
             for (_, i, _), index in zip(m, indices, strict=True):
-                flat = matrices[i].to(psi.dtype).reshape(len(matrices[i]), -1)
+                flat = _as(matrices[i], psi).reshape(len(matrices[i]), -1)
                 rows.append(torch.cat([flat, flat.new_zeros(len(flat), 1)], 1).index_select(1, index))
             if height < top:
                 rows.append(rows[-1].new_zeros(top - height, rows[-1].shape[1]))
-        return torch.view_as_real(torch.cat(rows)).view(self.count, top, -1)
+        return _real(torch.cat(rows)).view(self.count, top, -1)
 
     def evaluate(self, psi: Tensor, matrices: Sequence[Tensor]) -> tuple[Tensor, Any]:
         groups, width = len(psi), psi.shape[2]
         moved = psi.index_select(1, self.index).view(groups, self.count, self.size, -1, width)
         x = moved.permute(1, 0, 4, 2, 3).contiguous()  # (blocks, G, B, 2**k, rest)
         rho = x @ x.mH
-        entries = torch.view_as_real(rho).view(self.count, groups * width, -1)
+        entries = _real(rho.view(self.count, groups * width, -1))
         table = self._tables(psi, matrices)
         values = torch.bmm(entries, table.transpose(1, 2))  # (blocks, G * B, top)
         flat = values.transpose(0, 1).reshape(groups, width, -1)
@@ -209,13 +219,13 @@ class Reductions:
             padded = g.new_zeros(groups, width, self.count * table.shape[1])
             g = padded.index_copy_(2, self.where, g.contiguous())
         g = g.reshape(groups * width, self.count, -1).transpose(0, 1)
-        d = torch.view_as_complex(torch.bmm(g, table).view(self.count, groups, width, self.size, self.size, 2))
+        d = _joined(torch.bmm(g, table), psi).view(self.count, groups, width, self.size, self.size)
         back = (d + d.mH) @ x
         moved = back.permute(1, 0, 3, 4, 2).reshape(groups, -1, width)
         total.index_add_(1, self.index, moved)
         if grads is None:
             return
-        for_table = torch.view_as_complex(torch.bmm(g.transpose(1, 2), entries).view(*table.shape[:2], -1, 2))
+        for_table = _joined(torch.bmm(g.transpose(1, 2), entries), psi)
         for b, (m, indices) in enumerate(zip(self.members, self.embedded, strict=True)):
             at = 0
             for (_, i, height), index in zip(m, indices, strict=True):
