@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NAMES = {0: "base", 3: "x86-64-v3", 4: "x86-64-v4"}
 VARIABLE = "QIMG_KERNELS_LEVEL"
-STATE, SIGNED, SQUARES = 0, 1, 2
+STATE, SIGNED, SQUARES, WINDOWS = 0, 1, 2, 3
 
 _int, _long, _pointer, _double = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
 
@@ -30,6 +30,8 @@ class Call(ctypes.Structure):
         *((name, _long) for name in ("cotangent_row", "cotangent_column")),
         *((name, _pointer) for name in ("out", "saved", "for_inputs", "for_weights")),
         ("off", _double),
+        *((name, _long) for name in ("n_windows", "n_values", "reduced")),
+        *((name, _pointer) for name in ("shapes", "index", "matrices", "for_matrices")),
     ]
 
 
@@ -49,6 +51,8 @@ def library() -> ctypes.CDLL:
     found.qimg_free.restype = None
     found.qimg_saved.restype = _long
     found.qimg_saved.argtypes = [_pointer, _int, _int, _long]
+    found.qimg_reduced.restype = _long
+    found.qimg_reduced.argtypes = [ctypes.POINTER(Call), _int, _int]
     for function in (found.qimg_forward, found.qimg_backward):
         function.restype = _int
         function.argtypes = [ctypes.POINTER(Call), _int, _int]

@@ -10,12 +10,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from qimg_core.errors import DataError
-from qimg_kernels.library import SIGNED, SQUARES, STATE, Call, Handle, level, levels, library
+from qimg_kernels.library import SIGNED, SQUARES, STATE, WINDOWS, Call, Handle, level, levels, library
 from qimg_kernels.lowering import Lowered
 from qimg_kernels.schedule import COVERED, schedule
 from qimg_kernels.tables import Flat
+from qimg_kernels.windows import Read, Windows, tables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import NotImplementedType
+
     from qimg_simulator.plan import Plan
 
 MAX_WIRES = 12
@@ -57,10 +61,13 @@ class KernelProgram:
         self.plan, self.dtype = plan, like.dtype
         self.level = _level(level)
         self.twice = int(like.dtype == torch.float64)
+        self.complex = COMPLEX[self.twice]
         self.handle = Handle(flat.ints, flat.reals)
         self.library = library()
         self.dim, self.n_inputs, self.n_weights = 2**plan.circuit.n_wires, plan.circuit.n_inputs, plan.circuit.n_weights
+        self._where = lowered.where
         self._masks: dict[tuple[int, ...], Any] = {}
+        self._windows: dict[Any, Windows | None] = {}
 
     def state(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Amplitudes, complex (2**n, rows), wire 0 most significant; differentiable once.
@@ -84,6 +91,39 @@ class KernelProgram:
         Arguments and errors as `state`; bit n - 1 - w of a mask stands for wire w.
         """
         return self._run(SIGNED, masks, inputs, weights)
+
+    def windows(
+        self, inputs: Tensor, weights: Tensor, windows: tuple[tuple[int, ...], ...], matrices: Sequence[Tensor]
+    ) -> Tensor | NotImplementedType:
+        """(rows, sum K): <psi|H|psi> of matrices on windows of wires; differentiable once, in matrices too.
+
+        Args:
+            inputs: as `state`.
+            weights: as `state`.
+            windows: wires of each, the first most significant; up to 6.
+            matrices: (K, 2**k, 2**k) for each window of k wires, complex or real. Of one that is not Hermitian,
+                the Hermitian part counts, as in Re <psi|H|psi>.
+
+        Returns:
+            Values window by window, or `NotImplemented` for windows too wide or with too many matrices for the
+            kernel: read those from `state`.
+
+        Raises:
+            DataError: as `state`, and for matrices of another shape.
+            ValueError: a window with a wire that does not exist, or twice the same.
+        """
+        heights = tuple(len(m) for m in matrices)
+        key = windows, heights
+        if key not in self._windows:
+            self._windows[key] = tables(windows, heights, self._where)
+        found = self._windows[key]
+        if found is None:
+            return NotImplemented  # type: ignore[no-any-return]
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (inputs, weights, *matrices)):
+            out: Tensor = Read.apply(self, found, inputs, weights, *matrices)  # type: ignore[no-untyped-call]
+            return out
+        held = found.complexes(matrices, self.complex)
+        return self.read_windows(found, inputs, weights, held, keep=False, reduced=False)[0]
 
     def _run(self, mode: int, masks: tuple[int, ...], inputs: Tensor, weights: Tensor) -> Tensor:
         if torch.is_grad_enabled() and (inputs.requires_grad or weights.requires_grad):
@@ -125,10 +165,16 @@ class KernelProgram:
         """What `state`, `squares` and `signed` return, and the memory that `backward` needs."""
         call, rows = self._call(mode, masks, inputs, weights), inputs.shape[0]
         shape = (rows, len(masks)) if mode == SIGNED else (self.dim, rows)
-        out = torch.empty(shape, dtype=self.dtype if mode != STATE else COMPLEX[self.twice])
-        saved = None
+        out = torch.empty(shape, dtype=self.dtype if mode != STATE else self.complex)
+        return out, self._forward(call, out, keep=keep)
+
+    def _forward(self, call: Call, out: Tensor, *, keep: bool) -> Tensor | None:
+        """Fill ``out``; the memory that is kept for the way back, where it is."""
+        rows, saved = call.batch, None
         if keep:
             size = self.library.qimg_saved(call.plan, self.level, self.twice, rows)
+            if call.reduced:
+                size += self.library.qimg_reduced(ctypes.byref(call), self.level, self.twice)
             saved = torch.empty(size, dtype=torch.uint8)
             call.saved = saved.data_ptr()
         call.out = out.data_ptr()
@@ -140,7 +186,47 @@ class KernelProgram:
                 f"prepare: amplitudes must have norm 1, a row's squared norm is off by {call.off:.3g}",
                 hint="normalise the amplitudes, or use an encoder, which does",
             )
+        return saved
+
+    def read_windows(
+        self,
+        found: Windows,
+        inputs: Tensor,
+        weights: Tensor,
+        matrices: Sequence[Tensor],
+        *,
+        keep: bool,
+        reduced: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """What `windows` returns, and the memory that `pull_windows` needs (``reduced``: for the matrices too).
+
+        The matrices are those of `Windows.complexes`.
+        """
+        call = self._call(WINDOWS, (), inputs, weights)
+        pointers = found.fill(call, matrices, reduced=reduced)
+        out = torch.empty((call.batch, found.width), dtype=self.dtype)
+        saved = self._forward(call, out, keep=keep)
+        del pointers
         return out, saved
+
+    def pull_windows(
+        self,
+        found: Windows,
+        tensors: tuple[Tensor, Tensor, Tensor],
+        matrices: Sequence[Tensor],
+        cotangent: Tensor,
+        wanted: Sequence[bool],
+    ) -> tuple[tuple[Tensor | None, Tensor | None], Sequence[Tensor]]:
+        """Gradients of inputs and weights, each where ``wanted``, and of all matrices where one is; see `backward`."""
+        call = self._call(WINDOWS, (), tensors[0], tensors[1])
+        pointers = found.fill(call, matrices, reduced=any(wanted[2:]))
+        for_matrices = None
+        if any(wanted[2:]):
+            for_matrices = torch.empty(sum(m.numel() for m in matrices), dtype=self.complex)
+            call.for_matrices = for_matrices.data_ptr()
+        pair = self._backward(call, tensors, cotangent, (wanted[0], wanted[1]))
+        del pointers
+        return pair, () if for_matrices is None else found.split(for_matrices)
 
     def backward(
         self,
@@ -151,9 +237,13 @@ class KernelProgram:
         wanted: tuple[bool, bool],
     ) -> tuple[Tensor | None, Tensor | None]:
         """Gradients of inputs and weights, each where ``wanted``; ``tensors`` are inputs, weights, saved."""
+        call = self._call(mode, masks, tensors[0], tensors[1])
+        return self._backward(call, tensors, cotangent.resolve_conj() if mode == STATE else cotangent, wanted)
+
+    def _backward(
+        self, call: Call, tensors: tuple[Tensor, Tensor, Tensor], cotangent: Tensor, wanted: tuple[bool, bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
         inputs, weights, saved = tensors
-        call = self._call(mode, masks, inputs, weights)
-        cotangent = cotangent.resolve_conj() if mode == STATE else cotangent
         call.saved, call.cotangent = saved.data_ptr(), cotangent.data_ptr()
         call.cotangent_row, call.cotangent_column = cotangent.stride()
         for_inputs = torch.empty(inputs.shape, dtype=self.dtype) if wanted[0] else None
@@ -177,15 +267,21 @@ class _Run(torch.autograd.Function):
         ctx: Any, program: KernelProgram, mode: int, masks: tuple[int, ...], inputs: Tensor, weights: Tensor
     ) -> Tensor:
         out, saved = program.forward(mode, masks, inputs, weights, keep=True)
-        ctx.save_for_backward(inputs, weights)
-        ctx.program, ctx.mode, ctx.masks, ctx.kept = program, mode, masks, saved
+        ctx.save_for_backward(*(t for t in (inputs, weights) if not t.is_inference()))
+        ctx.program, ctx.mode, ctx.masks, ctx.tensors = program, mode, masks, (inputs, weights, saved)
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, weights = ctx.saved_tensors
-        found = ctx.program.backward(
-            ctx.mode, ctx.masks, (inputs, weights, ctx.kept), cotangent, ctx.needs_input_grad[3:]
-        )
+        # torch refuses a second derivative only where the cotangent has one: a linear loss would lose its silently
+        if torch.is_grad_enabled() and not cotangent.requires_grad:
+            cotangent = cotangent.detach().requires_grad_()
+        found: tuple[Tensor | None, ...] = _Run.once(ctx, cotangent)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def once(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        _ = ctx.saved_tensors  # fails where one was changed in place, or the graph was freed
+        found = ctx.program.backward(ctx.mode, ctx.masks, ctx.tensors, cotangent, ctx.needs_input_grad[3:])
         return (None, None, None, *found)

@@ -18,9 +18,11 @@ from torch.autograd.function import once_differentiable
 from qimg_core.errors import PluginLoadError
 from qimg_simulator import readout
 from qimg_simulator.reading import Anything, Distribution, Reading, Signed
+from qimg_simulator.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import NotImplementedType
 
     from qimg_simulator.plan import Plan
 
@@ -47,6 +49,12 @@ class Kernel(Protocol):
 
     def signed(self, inputs: Tensor, weights: Tensor, masks: tuple[int, ...]) -> Tensor:
         """(rows, len(masks)): sum_i (-1)**popcount(i & mask) |amplitude i|**2."""
+        ...
+
+    def windows(
+        self, inputs: Tensor, weights: Tensor, windows: tuple[tuple[int, ...], ...], matrices: Sequence[Tensor]
+    ) -> Tensor | NotImplementedType:
+        """(rows, sum K): `windows.Windows`, differentiable in the matrices too; `NotImplemented` to read the state."""
         ...
 
 
@@ -97,6 +105,10 @@ class CompiledProgram:
         if isinstance(reading, Distribution):
             squares = self.kernel.squares(inputs, weights)
             return squares.t() if reading.plain else readout.marginal(squares, reading.wires)
+        if isinstance(reading, Windows):
+            found = self.kernel.windows(inputs, weights, reading.windows, matrices)
+            if isinstance(found, Tensor):
+                return found
         psi = self.kernel.state(inputs, weights)
         if isinstance(reading, Anything):
             return reading.function(psi)

@@ -264,10 +264,7 @@ class Anything(Reading):
             with torch.enable_grad():
                 leaf = (flat.clone() if flat.is_inference() else flat.detach()).requires_grad_()
                 out = self.function(leaf)
-        values = out.detach()
-        if values.untyped_storage().data_ptr() == flat.untyped_storage().data_ptr():
-            values = values.clone()  # the caller may change the result, but not the state
-        return values.reshape(len(psi), -1, *out.shape[1:]), (leaf, out)
+        return out.detach().reshape(len(psi), -1, *out.shape[1:]), (leaf, out)
 
     def pull(self, psi: Tensor, tape: Any, g: Tensor, wanted: bool) -> tuple[Tensor, Sequence[Tensor | None]]:
         leaf, out = tape

@@ -5,6 +5,8 @@
 
 #define ROUND(x) (((int64_t)(x) + 63) / 64 * 64)
 
+static void *NAME(room)(int64_t bytes) { return aligned_alloc(64, ROUND(bytes > 0 ? bytes : 64)); }
+
 static void NAME(lay)(const plan_t *p, int64_t batch, layout_t *out) {
   int64_t blocks = (batch + W - 1) / W, at = 0;
   out->runs = at; at += ROUND(sizeof(run_value_t) * p->n_runs);
@@ -129,7 +131,7 @@ static void NAME(evolve)(const NAME(block_t) *b, V *psi, int last) {
 /* The last diagonal does not matter to what is read from squares. */
 static int NAME(last)(const plan_t *p, int64_t mode) {
   int last = p->n_ops;
-  if (mode != STATE && last && p->ops[last - 1].kind == DIAG) last--;
+  if (mode != STATE && mode != WINDOWS && last && p->ops[last - 1].kind == DIAG) last--;
   return last;
 }
 
@@ -233,4 +235,5 @@ static V NAME(unread)(const NAME(block_t) *b, const V *psi, V *both) {
   }
   return phase;
 }
+#include "windows.h"
 #include "passes.h"

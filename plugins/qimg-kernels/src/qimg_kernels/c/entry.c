@@ -5,6 +5,7 @@
 
 #define DECLARE(level, type)                                       \
   int64_t saved_##level##_##type(const plan_t *, int64_t);         \
+  int64_t reduced_##level##_##type(const call_t *);                \
   int forward_##level##_##type(call_t *);                          \
   int backward_##level##_##type(call_t *);
 DECLARE(base, single) DECLARE(base, double)
@@ -32,5 +33,6 @@ API int qimg_level(void) {
 #endif
 
 API int64_t qimg_saved(const plan_t *plan, int level, int twice, int64_t batch) { CHOOSE(saved, plan, batch) }
+API int64_t qimg_reduced(const call_t *call, int level, int twice) { CHOOSE(reduced, call) }
 API int qimg_forward(call_t *call, int level, int twice) { CHOOSE(forward, call) }
 API int qimg_backward(call_t *call, int level, int twice) { CHOOSE(backward, call) }

@@ -1,7 +1,5 @@
 /* The two entry points of a level and precision: forward and backward over all blocks. */
 
-static void *NAME(room)(int64_t bytes) { return aligned_alloc(64, ROUND(bytes > 0 ? bytes : 64)); }
-
 static double *NAME(doubles)(const plan_t *p, const call_t *c) {
   double *out = malloc(sizeof(double) * (p->n_weights + 1));
   if (out) for (int i = 0; i < p->n_weights; i++)
@@ -26,7 +24,9 @@ int NAME(forward)(call_t *c) {
   V *work = NAME(room)(LEVEL_BYTES * (n_parts + p->dim + n_columns) + (sizeof(void *) + sizeof(int)) * (p->n_parts + 1));
   cx *tables = malloc(sizeof(cx) * 2 * p->dim);
   double *weights = NAME(doubles)(p, c);
-  if (!saved || !work || !tables || !weights) { free(own); free(work); free(tables); free(weights); return -1; }
+  NAME(reader_t) reader;
+  int bad = NAME(open_windows)(c, &reader) || !saved || !work || !tables || !weights;
+  if (bad) goto done;
   run_value_t *runs = (run_value_t *)(saved + at.runs);
   wave_t *waves = (wave_t *)(saved + at.waves);
   double *factors = (double *)(saved + at.factors);
@@ -61,11 +61,16 @@ int NAME(forward)(call_t *c) {
     if (p->planes == 1) NAME(product)(p->n_parts, b.part, b.sizes, root, psi, 1);
     else NAME(product)(p->n_parts, b.part, b.sizes, root, psi, 2);
     NAME(evolve)(&b, psi, NAME(last)(p, c->mode));
-    NAME(read)(&b, psi);
+    if (c->mode == WINDOWS) {
+      V *rho = own || !c->reduced ? NULL : (V *)(saved + at.total) + reader.kept * k;
+      NAME(read_windows)(&b, &reader, psi, rho);
+    } else NAME(read)(&b, psi);
     if (c->off != c->off) break;
   }
+done:
+  NAME(close_windows)(&reader);
   free(own); free(work); free(tables); free(weights);
-  return 0;
+  return bad ? -1 : 0;
 }
 
 /* Sums over rows, by lane. */
@@ -168,7 +173,14 @@ int NAME(backward)(call_t *c) {
   int64_t vectors = 2 * n_parts + p->dim + 4 * state + p->n_rows + n_sums + 2 * n_columns;
   V *work = NAME(room)(LEVEL_BYTES * vectors + (sizeof(void *) + sizeof(int)) * (p->n_parts + 1));
   double *numbers = malloc(sizeof(double) * (4 * p->n_runs + p->n_shared + 2 * p->dim + 1));
-  if (!work || !numbers) { free(work); free(numbers); return -1; }
+  NAME(reader_t) reader;
+  int bad = NAME(open_windows)(c, &reader) || !work || !numbers;
+  const int matrices = c->mode == WINDOWS && c->for_matrices;
+  V *for_tables = matrices ? NAME(room)(LEVEL_BYTES * reader.numbers) : NULL;
+  if (matrices && !for_tables) bad = 1;
+  if (bad) goto done;
+  if (for_tables) memset(for_tables, 0, LEVEL_BYTES * reader.numbers);
+  const int further = c->mode != WINDOWS || c->for_inputs || c->for_weights;
   char *saved = c->saved;
   NAME(block_t) b = {c, p, (run_value_t *)(saved + at.runs), (wave_t *)(saved + at.waves), (double *)(saved + at.factors),
                      (const R *)(saved + at.tables), 0, 0, NULL, work, work + n_parts, {0}, {0}, NULL, NULL};
@@ -189,7 +201,16 @@ int NAME(backward)(call_t *c) {
     b.rows = (int)(c->batch - b.first < W ? c->batch - b.first : W);
     b.angles = (V *)(saved + at.rows) + 2 * p->n_rows * k;
     memset(for_rows, 0, LEVEL_BYTES * p->n_rows);
-    sums.phase += NAME(unread)(&b, (V *)(saved + at.psi) + state * k, both);
+    const V *psi = (V *)(saved + at.psi) + state * k;
+    if (c->mode == WINDOWS) { /* Im <lambda|psi> is zero */
+      NAME(unread_windows)(&b, &reader, psi, (V *)(saved + at.total) + reader.kept * k, further ? lam : NULL, for_tables);
+      if (!further) continue;
+      for (int i = 0; i < p->dim; i++)
+        for (int q = 0; q < p->planes; q++) {
+          both[2 * i * p->planes + q] = psi[i * p->planes + q];
+          both[(2 * i + 1) * p->planes + q] = lam[i * p->planes + q];
+        }
+    } else sums.phase += NAME(unread)(&b, psi, both);
     NAME(unevolve)(&b, both, for_rows, &sums, NAME(last)(p, c->mode));
     if (registers) NAME(load_block)(&b);
     memset(b.gradients[1], 0, LEVEL_BYTES * (k == 0 || p->weights_by_row ? n_columns : p->n_inputs));
@@ -203,6 +224,9 @@ int NAME(backward)(call_t *c) {
   if (c->for_weights && !p->weights_by_row && b.gradients[2] && blocks)
     for (int i = 0; i < p->n_weights; i++) ((R *)c->for_weights)[i] += (R)NAME(sum)(b.gradients[2][i]);
   if (c->for_weights && !p->weights_by_row) NAME(pull_shared)(c, &b, &sums, numbers);
-  free(work); free(numbers);
-  return 0;
+  if (for_tables) NAME(pull_matrices)(c, &reader, for_tables);
+done:
+  NAME(close_windows)(&reader);
+  free(work); free(numbers); free(for_tables);
+  return bad ? -1 : 0;
 }

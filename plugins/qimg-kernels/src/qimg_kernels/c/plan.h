@@ -3,7 +3,7 @@
 #define QIMG_PLAN_H
 #include <stdint.h>
 
-enum { STATE = 0, SIGNED = 1, SQUARES = 2 };         /* what is read */
+enum { STATE = 0, SIGNED = 1, SQUARES = 2, WINDOWS = 3 }; /* what is read */
 enum { DIAGONAL = 0, SIMPLE = 1, GENERAL = 2, MATRIX = 3 };
 enum { FIXED = 0, RX = 1, RY = 2, RZ = 3, PHASE = 4 }; /* factors; and steps of a prefix, where 0 is a run */
 enum { DIAG = 0, SHARED = 1, ROWS = 2, CONTROL = 3 };  /* operations */
@@ -60,6 +60,12 @@ typedef struct {
   int64_t inputs_row, inputs_column, weights_row, weights_column, cotangent_row, cotangent_column;
   void *out, *saved, *for_inputs, *for_weights;
   double off; /* how far the squared norm of an amplitude vector is from 1, the worst row */
+  /* WINDOWS: wires and matrices of each, dim positions of each, complex matrices and, one after the other, their
+     derivatives; n_values: matrices; reduced: whether reduced states are kept behind the other saved memory */
+  int64_t n_windows, n_values, reduced;
+  const int32_t *shapes, *index;
+  const void *const *matrices;
+  void *for_matrices;
 } call_t;
 
 double prepare_shared(const plan_t *p, const double *weights, run_value_t *runs, wave_t *waves, double *factors);
