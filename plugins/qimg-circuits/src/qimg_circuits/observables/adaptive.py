@@ -134,11 +134,18 @@ class AdaptiveNonLocal(StandardObservable):
     def readout(self, parameters: Any) -> tuple[Any, ...]:
         """Per window the matrices, (K, 2**k, 2**k) complex Hermitian, same kind of array as ``parameters``."""
         check_parameters(parameters, self.n_parameters, "adaptive observable")
-        out = []
-        for (wires, count), start, stop in zip(self.windows, self.offsets, self.offsets[1:], strict=False):
-            block, d = parameters[start:stop], 2 ** len(wires)
-            matrices = diagonal(block.reshape(count, d)) if self.diagonal else hermitian(block.reshape(count, d, d))
-            out.append(matrices)
+        out: list[Any] = []
+        at = 0
+        # neighbouring windows of as many wires are made together: the number of operations is what takes time
+        for size, members in itertools.groupby(self.windows, key=lambda w: len(w[0])):
+            counts = [count for _, count in members]
+            d, total = 2**size, sum(counts)
+            stop = at + total * (d if self.diagonal else d * d)
+            block = parameters[at:stop]
+            matrices = diagonal(block.reshape(total, d)) if self.diagonal else hermitian(block.reshape(total, d, d))
+            ends = [0, *itertools.accumulate(counts)]
+            out.extend(matrices[i:j] for i, j in itertools.pairwise(ends))
+            at = stop
         return tuple(out)
 
     def coefficients(self, parameters: Any) -> tuple[Any, ...]:
