@@ -48,6 +48,23 @@ if TYPE_CHECKING:
 MAX_WIRES = 22
 ENGINES = ("", "torch", "kernels")
 MAX_NOISY_WIRES = 10
+CAPABILITIES = Capabilities(
+    kind=DeviceKind.SIMULATOR,
+    max_wires=MAX_WIRES,
+    gates=UNITARY | {GateName.PREPARE},
+    measurements=frozenset(MeasurementKind),
+    gradients=frozenset({GradientMethod.BACKPROP}),
+    analytic=True,
+    shots=(1, None),
+    max_window=6,
+    noise=True,
+    contracts=True,
+    groups=True,
+    successor="pennylane:lightning.qubit",
+    seeded=True,
+    billing=Billing.FREE,
+)
+"""Everything but mid-circuit measurement."""
 _PROGRAMS = 64
 
 
@@ -81,22 +98,7 @@ class SimulatorBackend(LocalBackend):
     @property
     def capabilities(self) -> Capabilities:
         """Everything but mid-circuit measurement; with noise at most `MAX_NOISY_WIRES` wires."""
-        return Capabilities(
-            kind=DeviceKind.SIMULATOR,
-            max_wires=MAX_WIRES,
-            gates=UNITARY | {GateName.PREPARE},
-            measurements=frozenset(MeasurementKind),
-            gradients=frozenset({GradientMethod.BACKPROP}),
-            analytic=True,
-            shots=(1, None),
-            max_window=6,
-            noise=True,
-            contracts=True,
-            groups=True,
-            successor="pennylane:lightning.qubit",
-            seeded=True,
-            billing=Billing.FREE,
-        )
+        return CAPABILITIES
 
     def snapshot(self) -> Snapshot:
         """Versions, precision and threads: what a byte-equal replay needs to be the same."""
@@ -210,18 +212,12 @@ class SimulatorBackend(LocalBackend):
         return NoisyState(program, inputs, weights, errors)
 
     def _exact(self, request: ExecutionRequest, state: ComputedState) -> Tensor:
-        m = request.measurement
-        if isinstance(m, Expectation):
-            data = state.expectation(m.terms)
-        elif isinstance(m, LocalStates):
-            if request.readout is None:
-                data = state.local_states(m.windows)
-            else:
-                data = state.contracted(m.windows, [torch.as_tensor(h, device=state.device) for h in request.readout])
-        elif isinstance(m, Probabilities):
-            data = state.probabilities(m.wires)
-        else:
-            data = state.full()
+        matrices = None
+        if request.readout is not None:
+            matrices = [torch.as_tensor(h, device=state.device) for h in request.readout]
+        data = state.exact(request.measurement, matrices)
+        if len(data) == request.rows:
+            return data
         return data.expand(request.rows, *data.shape[1:])
 
     def _sampled(

@@ -95,6 +95,14 @@ class CompiledProgram:
         self, key: object, make: Callable[[], Reading], inputs: Tensor, weights: Tensor, matrices: Sequence[Tensor] = ()
     ) -> Tensor:
         """See `pure.PureProgram.run`; weights for groups of rows come row by row here."""
+        if torch.is_autocast_enabled("cpu"):  # precision is the request's
+            with torch.autocast("cpu", enabled=False):
+                return self._run(key, make, inputs, weights, matrices)
+        return self._run(key, make, inputs, weights, matrices)
+
+    def _run(
+        self, key: object, make: Callable[[], Reading], inputs: Tensor, weights: Tensor, matrices: Sequence[Tensor]
+    ) -> Tensor:
         reading = self._readings.get(key)
         if reading is None:
             reading = self._readings[key] = make()

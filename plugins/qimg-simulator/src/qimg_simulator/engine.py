@@ -54,6 +54,17 @@ class ComputedState(ABC):
     def probabilities(self, wires: Sequence[int]) -> Tensor:
         """(B, 2**k)."""
 
+    def exact(self, measurement: Measurement, matrices: Sequence[Tensor] | None) -> Tensor:
+        """(B or 1, ...) of a measurement but `Samples`; ``matrices`` of the windows, or None for Pauli vectors."""
+        if isinstance(measurement, Expectation):
+            return self.expectation(measurement.terms)
+        if isinstance(measurement, LocalStates):
+            windows = measurement.windows
+            return self.local_states(windows) if matrices is None else self.contracted(windows, matrices)
+        if isinstance(measurement, Probabilities):
+            return self.probabilities(measurement.wires)
+        return self.full()
+
     @abstractmethod
     def full(self) -> Tensor:
         """Amplitudes (B, 2**n) or density matrices (B, 2**n, 2**n)."""
@@ -97,22 +108,22 @@ class PureState(ComputedState):
     def device(self) -> torch.device:
         return self._inputs.device
 
-    def _read(self, measurement: Measurement, matrices: Sequence[Tensor] | None = None) -> Tensor:
+    def exact(self, measurement: Measurement, matrices: Sequence[Tensor] | None = None) -> Tensor:
         heights = None if matrices is None else tuple(len(h) for h in matrices)
         key, make = reading_of(measurement, self._program.plan.circuit.n_wires, self._program.like, heights)
         return self._program.run(key, make, self._inputs, self._weights, matrices or ())
 
     def expectation(self, terms: Sequence[PauliString]) -> Tensor:
-        return self._read(Expectation(terms))
+        return self.exact(Expectation(terms))
 
     def local_states(self, windows: Windows) -> Tensor:
-        return self._read(LocalStates(windows))
+        return self.exact(LocalStates(windows))
 
     def contracted(self, windows: Windows, matrices: Sequence[Tensor]) -> Tensor:
-        return self._read(LocalStates(windows), matrices)
+        return self.exact(LocalStates(windows), matrices)
 
     def probabilities(self, wires: Sequence[int]) -> Tensor:
-        return self._read(Probabilities(wires))
+        return self.exact(Probabilities(wires))
 
     def full(self) -> Tensor:
-        return self._read(State())
+        return self.exact(State())

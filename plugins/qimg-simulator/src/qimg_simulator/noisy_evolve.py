@@ -85,8 +85,19 @@ class _Run(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        # torch refuses a second derivative only where the cotangent has one: a linear loss would lose its silently
+        if torch.is_grad_enabled() and not g.requires_grad:
+            g = g.detach().requires_grad_()
+        if not torch.is_autocast_enabled(g.device.type):
+            return _Run.once(ctx, g)  # type: ignore[no-any-return]
+        with torch.autocast(g.device.type, enabled=False):
+            return _Run.once(ctx, g)  # type: ignore[no-any-return]
+
+    @staticmethod
+    @once_differentiable
+    def once(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        """`backward`, without a derivative of its own."""
         shared, rows = ctx.saved_tensors
         path: Path = ctx.path
         values, numbers, kron_tape, start_tape, states, observables = ctx.kept
@@ -137,5 +148,7 @@ def run(path: Path, shared: Tensor, rows: Tensor, registers: Sequence[Tensor] = 
         rows: parameters by row, (m, B).
         registers: Pauli vectors (B, 4**k) of the prepared wires.
     """
-    out: Tensor = _Run.apply(path, shared, rows, *registers)  # type: ignore[no-untyped-call]
-    return out
+    if not torch.is_autocast_enabled(rows.device.type):
+        return _Run.apply(path, shared, rows, *registers)  # type: ignore[no-any-return, no-untyped-call]
+    with torch.autocast(rows.device.type, enabled=False):  # precision is the request's
+        return _Run.apply(path, shared, rows, *registers)  # type: ignore[no-any-return, no-untyped-call]
