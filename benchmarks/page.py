@@ -1,10 +1,12 @@
-"""`docs/reference/benchmarks.md` from the JSON documents and the remarks (imports the standard library)."""
+"""`docs/reference/benchmarks.md` from the JSON documents and the remarks (imports benchmarks.workloads.base)."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.workloads.base import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +129,8 @@ def target_lines(documents: Sequence[Mapping[str, Any]]) -> list[str]:
         for t in d["targets"]:
             if t["metric"] == "ratio":
                 asked = "best peer" if t["asked"] == "best peer" else t["peer"]
-                what = f"{asked} over ours, at least" + (f" ({t['peer']})" if t["asked"] == "best peer" else "")
+                ours = "ours" if t["ours"] == OURS else t["ours"].replace(OURS, "ours")
+                what = f"{asked} over {ours}, at least" + (f" ({t['peer']})" if t["asked"] == "best peer" else "")
             else:
                 what = _METRIC[t["metric"]].format(peer=t["peer"])
             verdict = f"**{t['verdict']}**" if t["verdict"] == "behind" else t["verdict"]

@@ -72,12 +72,14 @@ class Made:
         runs: (R, G, 2, 2), every run's matrix.
         blocks: by wires, (blocks, G, d, d).
         monomials: (R * G, 2**k).
+        factors: by wires, the runs of each block, (wires, blocks * G, 2, 2), in the order of `folding`.
         trees: by wires, the factors of each level of the Kronecker products.
     """
 
     runs: Tensor
     blocks: dict[int, Tensor]
     monomials: Tensor
+    factors: dict[int, Tensor]
     trees: dict[int, Tree]
 
 
@@ -132,6 +134,12 @@ class Bank:
             size: torch.tensor([[b[w] for b in same] for w in folding(size)], device=device).reshape(-1)
             for size, same in by_size.items()
         }
+        unitary = [all(_unitary(f) for f in run if isinstance(f, Fixed)) for run in runs]
+        self._traces = {
+            size: torch.tensor(_traces(size), dtype=like.dtype, device=device).to(_dtype(like, real=real))
+            for size, same in by_size.items()
+            if size > 1 and all(unitary[r] for b in same for r in b)
+        }
 
     def evaluate(self, shared: Tensor) -> Made:
         """The matrices at weights (n_weights, G)."""
@@ -145,12 +153,12 @@ class Bank:
             monomials = self._table.new_ones((n * g, 1))
         entries = torch.bmm(monomials.view(n, g, -1), self._table)
         runs = entries.view(n, g, 2, 2) if self._real else torch.view_as_complex(entries.view(n, g, 2, 2, 2))
-        blocks, trees = {}, {}
+        blocks, factors, trees = {}, {}, {}
         for size, picks in self._picks.items():
-            chosen = runs.index_select(0, picks).view(size, -1, 2, 2)
-            whole, trees[size] = fold(chosen, _kron)
+            factors[size] = runs.index_select(0, picks).view(size, -1, 2, 2)
+            whole, trees[size] = fold(factors[size], _kron)
             blocks[size] = whole.view(-1, g, *whole.shape[2:])
-        return Made(runs, blocks, monomials, trees)
+        return Made(runs, blocks, monomials, factors, trees)
 
     def pull(self, made: Made, for_blocks: Mapping[int, Tensor], for_runs: Tensor | None, into: Tensor) -> None:
         """Add to the gradient of the weights (n_weights, G).
@@ -166,7 +174,10 @@ class Bank:
             return
         total = torch.zeros_like(made.runs) if for_runs is None else for_runs
         for size, cotangent in for_blocks.items():
-            apart = unfold(cotangent.view(1, -1, *cotangent.shape[2:]), made.trees[size], _kron_pull)
+            if size in self._traces:
+                apart = self._apart(size, made, cotangent)
+            else:
+                apart = unfold(cotangent.view(1, -1, *cotangent.shape[2:]), made.trees[size], _kron_pull)
             total.index_add_(0, self._picks[size], apart.reshape(-1, g, 2, 2))
         entries = total.view(n, g, 4) if self._real else torch.view_as_real(total).view(n, g, 8)
         slopes = torch.bmm(entries, self._table_t).view(n * g, 1, -1)
@@ -174,6 +185,37 @@ class Bank:
         by_angle = (moved * slopes).view(n * g, -1) @ self._slopes
         turned = by_angle.view(n * k, 1) if g == 1 else by_angle.view(n, g, k).transpose(1, 2).reshape(n * k, g)
         self.angles.pull(turned, into)
+
+    def _apart(self, size: int, made: Made, cotangent: Tensor) -> Tensor:
+        """Cotangents of the runs of blocks, (wires, blocks * G, 2, 2), as far as unitary matrices can move.
+
+        A run U moves by U A, so its block K by K (1 x A x 1): what counts is the partial trace Y of K^dag cotangent
+        over the other wires, and U Y is a cotangent of U. No Kronecker product is taken apart.
+        """
+        k = made.blocks[size].flatten(0, 1)
+        moves = torch.bmm(k.mH, cotangent.flatten(0, 1)).flatten(1)
+        traces = (moves @ self._traces[size]).view(-1, size, 2, 2).transpose(0, 1)
+        return made.factors[size] @ traces
+
+
+def _dtype(like: Tensor, *, real: bool) -> torch.dtype:
+    return like.dtype if real else torch.promote_types(like.dtype, torch.complex32)
+
+
+def _unitary(factor: Fixed) -> bool:
+    return bool(np.abs(factor.array @ factor.array.conj().T - np.eye(2)).max() < 1e-9)
+
+
+def _traces(size: int) -> npt.NDArray[np.float64]:
+    """(4**size, size * 4): the partial traces of a matrix on each wire, wires in the order of `folding`."""
+    i = np.arange(2**size)
+    out = np.zeros((2**size, 2**size, size, 2, 2))
+    for row, wire in enumerate(folding(size)):
+        shift = size - 1 - wire
+        own, rest = (i >> shift) & 1, i & ~(1 << shift)
+        a, b = np.nonzero(rest[:, None] == rest[None, :])
+        out[a, b, row, own[a], own[b]] = 1
+    return out.reshape(4**size, -1)
 
 
 Tree = list[tuple[Tensor, Tensor]]
