@@ -296,7 +296,7 @@ def test_fallback_is_explicit_and_recorded(registry):
     class Wide(ReferenceBackend):
         @property
         def capabilities(self):
-                return evolve(super().capabilities, max_wires=12)
+            return evolve(super().capabilities, max_wires=12)
 
     session._backends["reference"] = Wide()
     result = session.execute(ask)
