@@ -51,7 +51,7 @@ def explain(
         elif saved:
             why = f"up to {SAVED_WIRES} wires the states between steps are kept for the way back"
         else:
-            why = f"more than {SAVED_WIRES} wires: the way back computes the states backwards, memory does not grow"
+            why = f"more than {SAVED_WIRES} wires: states computed backwards, the first kept up to a bound"
         reasons.append(why)
         if regime == "grouped":
             reasons.append(f"more than {FEW} weight vectors: blocks of 3 wires at most, matrices are the larger part")

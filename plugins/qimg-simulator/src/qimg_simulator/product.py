@@ -228,10 +228,6 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (out.real if out.is_complex() else out).sum(2)
 
 
-def _summed(g: Tensor, groups: int) -> Tensor:
-    return g if g.shape[1] == groups else g.sum(1, keepdim=True)
-
-
 def _pairs(a: Tensor, b: Tensor) -> Tensor:
     """Outer products of (m, G, p, B) and (m, G, q, B), row by row."""
     return (a[:, :, :, None] * b[:, :, None]).flatten(2, 3)

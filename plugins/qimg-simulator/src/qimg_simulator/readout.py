@@ -28,11 +28,6 @@ def squares(psi: Tensor) -> Tensor:
     return torch.view_as_real(psi).square().sum(-1)
 
 
-def probabilities(psi: Tensor, wires: Sequence[int]) -> Tensor:
-    """(B, 2**k) over ``wires`` in the order given."""
-    return marginal(squares(psi), wires)
-
-
 def marginal(full: Tensor, wires: Sequence[int]) -> Tensor:
     """(B, 2**k) from a distribution (2**n, B) over all wires."""
     n = full.shape[0].bit_length() - 1
@@ -188,44 +183,3 @@ def local_states(psi: Tensor, windows: Sequence[tuple[int, ...]]) -> Tensor:
         for i in numbers:
             out[i] = pauli_vector(_partial(rho, block, windows[i]))
     return torch.cat([v for v in out if v is not None], 1)
-
-
-def contracted(psi: Tensor, windows: Sequence[tuple[int, ...]], readout: Sequence[Tensor]) -> Tensor:
-    """<H> (B, sum K) for Hermitian matrices (K, 2**k, 2**k) on each window, in order.
-
-    Small windows are read from shared reduced states; a wide window with few matrices is not
-    reduced at all: <psi|H|psi> costs K products instead of 4**k entries.
-    """
-    n, rows = psi.shape[0].bit_length() - 1, psi.shape[1]
-    out: list[Tensor | None] = [None] * len(windows)
-    for block, numbers in cover(windows, n):
-        heights = [readout[i].shape[0] for i in numbers]
-        if sum(heights) * psi.shape[0] < 4 ** len(block) and all(windows[i] == block for i in numbers):
-            for i in numbers:
-                out[i] = _sandwiched(psi, block, readout[i])
-            continue
-        # Tr(rho H) = sum_ij Re H_ij Re rho_ij + Im H_ij Im rho_ij for Hermitian matrices
-        rho = torch.view_as_real(reduced(psi, block).contiguous()).view(rows, -1)
-        rows_of_h = []
-        for i in numbers:
-            flat = readout[i].to(psi.dtype).reshape(len(readout[i]), -1)
-            if windows[i] != block:
-                index = torch.tensor(embedded(block, windows[i]), device=psi.device)
-                flat = torch.cat([flat, flat.new_zeros(len(flat), 1)], 1).index_select(1, index)
-            rows_of_h.append(flat)
-        table = torch.view_as_real(torch.cat(rows_of_h).contiguous()).flatten(1)
-        values = torch.split(rho @ table.t(), heights, 1)
-        for i, value in zip(numbers, values, strict=True):
-            out[i] = value
-    return torch.cat([v for v in out if v is not None], 1)
-
-
-def _sandwiched(psi: Tensor, wires: tuple[int, ...], h: Tensor) -> Tensor:
-    n, rows, size = psi.shape[0].bit_length() - 1, psi.shape[1], 2 ** len(wires)
-    moved = psi
-    if wires != tuple(range(len(wires))):
-        moved = psi.index_select(0, torch.tensor(window_first(wires, n), device=psi.device))
-    v = moved.reshape(size, -1)
-    hv = (h.to(psi.dtype).reshape(-1, size) @ v).view(len(h), size, -1)
-    products = torch.view_as_real(hv) * torch.view_as_real(v.contiguous())
-    return products.view(len(h), -1, rows, 2).sum((1, 3)).t()

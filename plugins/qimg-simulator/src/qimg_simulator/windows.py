@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Windows(Reading):
-    """<H> of Hermitian matrices on windows; see `readout.contracted` for the order.
+    """<H> of matrices on windows, window by window, matrix by matrix; of their Hermitian parts where they have others.
 
     A block of wires that holds several windows is reduced once; a window alone with few matrices is
     not reduced: <psi|H|psi> costs less. Blocks of the same form are computed together.
