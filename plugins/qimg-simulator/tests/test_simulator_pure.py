@@ -548,7 +548,7 @@ def test_linear_permutations_need_no_table() -> None:
         linear.write(psi, outs[0], values, way)
         table.write(psi, outs[1], values, way)
         assert torch.equal(*outs)
-    assert torch.equal(linear.adjoint(linear.apply(psi, values), values), psi)
+    assert torch.equal(linear.transposed(linear.apply(psi, values), values), psi)
     masks = [int(m) for m in rng.integers(2**n, size=20)]
     moved = carried(masks, index)
     assert moved is not None

@@ -56,6 +56,6 @@ class Affine:
     def pull(self, cotangent: Tensor, into: Tensor) -> None:
         """Add the gradient (size, W) to that of the source (parameters, W)."""
         if self._slice is not None:
-            into[self._slice] += cotangent
+            into[self._slice].add_(cotangent)
         elif not self.constant:
             into.index_add_(0, self._index, cotangent * self._scale)

@@ -165,7 +165,7 @@ class Bank:
 
         Args:
             made: of the same weights.
-            for_blocks: cotangents of ``made.blocks``, where there are any.
+            for_blocks: conjugated cotangents of ``made.blocks``, where there are any.
             for_runs: of ``made.runs``, or None; it is overwritten.
             into: where to.
         """
@@ -177,7 +177,7 @@ class Bank:
             if size in self._traces:
                 apart = self._apart(size, made, cotangent)
             else:
-                apart = unfold(cotangent.view(1, -1, *cotangent.shape[2:]), made.trees[size], _kron_pull)
+                apart = unfold(cotangent.view(1, -1, *cotangent.shape[2:]), made.trees[size], _kron_pull).conj()
             total.index_add_(0, self._picks[size], apart.reshape(-1, g, 2, 2))
         entries = total.view(n, g, 4) if self._real else torch.view_as_real(total).view(n, g, 8)
         slopes = torch.bmm(entries, self._table_t).view(n * g, 1, -1)
@@ -193,9 +193,9 @@ class Bank:
         over the other wires, and U Y is a cotangent of U. No Kronecker product is taken apart.
         """
         k = made.blocks[size].flatten(0, 1)
-        moves = torch.bmm(k.mH, cotangent.flatten(0, 1)).flatten(1)
+        moves = torch.bmm(k.mT, cotangent.flatten(0, 1)).flatten(1)
         traces = (moves @ self._traces[size]).view(-1, size, 2, 2).transpose(0, 1)
-        return made.factors[size] @ traces
+        return made.factors[size] @ traces.conj()
 
 
 def _dtype(like: Tensor, *, real: bool) -> torch.dtype:
@@ -237,11 +237,13 @@ def fold(x: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, T
         x: (count, ...).
         join: of (m, ...) and (m, ...), factor by factor.
     """
-    count = len(x)
-    whole = 1 << (count.bit_length() - 1)
-    rest, x, steps = x[whole:], x[:whole], []
-    while len(x) > 1:
-        half = len(x) // 2
+    count = x.shape[0]
+    half = whole = 1 << (count.bit_length() - 1)
+    rest, steps = x, Tree()
+    if count > whole:  # a view less where the wires halve evenly
+        x, rest = x[:whole], x[whole:]
+    while half > 1:
+        half //= 2
         a, b = x[:half], x[half:]
         steps.append((a, b))
         x = join(a, b)
@@ -278,8 +280,9 @@ def _kron(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _kron_pull(g: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Conjugated cotangents of both factors."""
     m, count, p, q = *a.shape[:3], b.shape[2]
     apart = g.view(m * count, p, q, p, q).transpose(2, 3).reshape(m * count, p * p, q * q)
-    for_a = torch.bmm(apart, b.conj().view(m * count, q * q, 1))
-    for_b = torch.bmm(a.conj().view(m * count, 1, p * p), apart)
+    for_a = torch.bmm(apart, b.reshape(m * count, q * q, 1))
+    for_b = torch.bmm(a.reshape(m * count, 1, p * p), apart)
     return for_a.view(a.shape), for_b.view(b.shape)

@@ -108,7 +108,7 @@ class Block:
         By the half angle of a wire cos turns into -sin and sin into cos, so the derivative of the product is the
         product itself with that wire's bit flipped and a sign.
         """
-        width = len(features)
+        width = features.shape[0]
         moved = features.index_select(1, self._moved).view(width, self.n, -1)
         self.angles.pull((self._slopes @ (moved * g[:, None]).view(width, -1).t()), for_rows)
 
@@ -128,11 +128,11 @@ class Block:
     def unitary_pull(
         self, steps: Sequence[Step], states: Sequence[Tensor], last: Tensor, g: Tensor, values: Values, grads: Grads
     ) -> None:
-        """Carry the cotangent of V back to the matrices and shared angles."""
+        """Carry ``g``, the conjugate of the cotangent of V, back to the matrices and shared angles."""
         after = last
         for i in range(len(steps) - 1, -1, -1):
             steps[i].pull(states[i], after, g, values, grads)
-            g = steps[i].adjoint(g, values)
+            g = steps[i].transposed(g, values)
             after = states[i]
         factors = [values.blocks[size][index] for size, index in self.start]
         for j in range(len(factors) - 1, 0, -1):
@@ -156,9 +156,9 @@ def kron(a: Tensor, b: Tensor) -> Tensor:
 
 
 def kron_pull(g: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Cotangents of the factors (N, p, p) and (N, q, q) from that of the product."""
+    """Conjugated cotangents of the factors (N, p, p) and (N, q, q) from that of the product."""
     p, q = a.shape[-1], b.shape[-1]
     apart = g.reshape(-1, p, q, p, q).transpose(2, 3).reshape(-1, p * p, q * q)
-    for_a = (apart @ b.conj().reshape(-1, q * q, 1)).view(a.shape)
-    for_b = (apart.mT @ a.conj().reshape(-1, p * p, 1)).view(b.shape)
+    for_a = (apart @ b.reshape(-1, q * q, 1)).view(a.shape)
+    for_b = (apart.mT @ a.reshape(-1, p * p, 1)).view(b.shape)
     return for_a, for_b

@@ -83,10 +83,7 @@ def reading_of(
     """
     if isinstance(measurement, Expectation):
         terms = measurement.terms
-        masks = z_masks(terms, n)
-        if masks is None:
-            return measurement, lambda: Anything(lambda psi: readout.expectation(psi, terms))
-        return measurement, lambda: Signed(n, masks, [t.coefficient for t in terms], like)
+        return measurement, lambda: _expectation(terms, n, like)
     if isinstance(measurement, LocalStates):
         windows = measurement.windows
         if heights is None:
@@ -96,6 +93,13 @@ def reading_of(
         wires = measurement.wires
         return ("probabilities", wires), lambda: Distribution(n, wires)
     return "state", lambda: Anything(lambda psi: psi.t())
+
+
+def _expectation(terms: Sequence[PauliString], n: int, like: Tensor) -> Reading:
+    masks = z_masks(terms, n)
+    if masks is None:
+        return Anything(lambda psi: readout.expectation(psi, terms))
+    return Signed(n, masks, [t.coefficient for t in terms], like)
 
 
 class PureState(ComputedState):

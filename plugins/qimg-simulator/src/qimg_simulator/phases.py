@@ -83,12 +83,10 @@ class Phase(Step):
     def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
         if self._flat is not None:
             return psi * self._flat
-        return (psi.view(len(psi), *self.split, -1) * self._phase(values, keep=keep)).view(psi.shape)
+        return (psi.view(psi.shape[0], *self.split, -1) * self._phase(values, keep=keep)).view(psi.shape)
 
-    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
-        if self._flat_conj is not None:
-            return psi * self._flat_conj
-        return (psi.view(len(psi), *self.split, -1) * self._phase(values, keep=False).conj()).view(psi.shape)
+    def transposed(self, conjugate: Tensor, values: Values) -> Tensor:
+        return self.apply(conjugate, values)
 
     def write(self, psi: Tensor, out: Tensor, values: Values, way: Way = "forward") -> None:
         adjoint = way == "adjoint"
@@ -99,13 +97,12 @@ class Phase(Step):
         shape = (len(psi), *self.split, -1)
         torch.mul(psi.view(shape), phase.conj() if adjoint else phase, out=out.view(shape))
 
-    def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Grads) -> None:
-        # d exp(i phi) psi = i dphi after, so dL/dphi = Im(conj(after) cotangent)
-        if self.parts:
-            self._sum((after.conj() * cotangent).imag, values, grads)
+    def pull(self, before: Tensor, after: Tensor, conjugate: Tensor, values: Values, grads: Grads) -> None:
+        # d exp(i phi) psi = i dphi after, so dL/dphi = -Im(after conjugate)
+        self.reduce(after, conjugate, values, grads)
 
     def reduce(self, before: Tensor, conjugate: Tensor, values: Values, grads: Grads) -> None:
-        # the phase drops out of conj(after) cotangent
+        # the phase drops out of after conjugate
         if self.parts:
             self._sum((before * conjugate).imag.neg_(), values, grads)
 
@@ -116,14 +113,14 @@ class Phase(Step):
                 inner = d.sum(3) @ t.low  # (G, h, m)
                 sums = (inner * t.high).sum(1).t()
                 sums = sums.sum(1, keepdim=True) if values.shared.shape[1] == 1 else sums
-                grads.shared[t.slice] += sums
+                grads.shared[t.slice].add_(sums)
             elif name == "high":
-                grads.rows[t.slice] += _rows(t.high, d.sum(2))
+                grads.rows[t.slice].add_(_rows(t.high, d.sum(2)))
             elif name == "low":
-                grads.rows[t.slice] += _rows(t.low, d.sum(1))
+                grads.rows[t.slice].add_(_rows(t.low, d.sum(1)))
             else:
                 inner = torch.matmul(t.low.t(), d)  # (G, h, m, B)
-                grads.rows[t.slice] += (inner * t.high[:, :, None]).sum(1).transpose(0, 1)
+                grads.rows[t.slice].add_((inner * t.high[:, :, None]).sum(1).transpose(0, 1))
 
     @property
     def by_row(self) -> bool:

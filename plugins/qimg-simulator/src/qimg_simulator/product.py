@@ -170,34 +170,34 @@ class Product:
         assert picks is not None
         return runs.index_select(0, picks)
 
-    def pull(self, tape: Tape, cotangent: Tensor, runs: Tensor, for_runs: Tensor, for_rows: Tensor) -> None:
+    def pull(self, tape: Tape, conjugate: Tensor, runs: Tensor, for_runs: Tensor, for_rows: Tensor) -> None:
         """Add to the cotangents of the bank's runs and of the rows' parameters.
 
         Args:
             tape: of the same evaluation.
-            cotangent: (G, 2**wires, B or 1).
+            conjugate: of the cotangent, (G, 2**wires, B or 1).
             runs: as in `evaluate`.
             for_runs: (R, G, 2, 2), added to.
             for_rows: (parameters, G * B), added to.
         """
         if not self.wires:
             return
-        g = unfold(cotangent[None], tape.tree, _pairs_pull)
+        g = unfold(conjugate[None], tape.tree, _pairs_pull)  # conjugated, as in `Step.transposed`
         if tape.phase is not None and self._phases is not None:
             turn, after = tape.phase
-            by_row = (after.conj() * g[:1]).sum((0, 2)).imag.reshape(1, -1)
+            by_row = -(after * g[:1]).sum((0, 2)).imag.reshape(1, -1)
             self._phases.pull(by_row.expand(self._phases.size, -1), for_rows)
-            g = torch.cat([g[:1] * turn.conj(), g[1:]])
+            g = torch.cat([g[:1] * turn, g[1:]])
         for d in range(len(self._turns), 1, -1):
             turn, v, other, u = tape.levels[d - 1]
             g = self._matrix_pull(d, g, u, runs, for_runs)
             waves = torch.view_as_real(turn).view(self._width, g.shape[1], -1, 2)
             c, s = waves[..., 0].unsqueeze(2), waves[..., 1].unsqueeze(2)
             self._angles_pull(d, turn, torch.complex(_dot(v, g), _dot(other, g)), for_rows)
-            g = c * g + self._turns[d - 1][1].mH @ (s * g)
+            g = c * g + self._turns[d - 1][1].mT @ (s * g)
         if self._turns:
             turn, features, table, pair = tape.levels[0]
-            for_waves = table.mH @ g  # (wires, G, 2, B)
+            for_waves = table.mT @ g  # (wires, G, 2, B)
             by_wave = (for_waves.real if for_waves.is_complex() else for_waves).mT.contiguous()
             self._angles_pull(1, turn, torch.view_as_complex(by_wave), for_rows)
             if not (self._moving[0] or self._moving[1]):
@@ -205,7 +205,7 @@ class Product:
             both = self._matrix_pull(1, g @ features, pair, runs, for_runs)
             if not self._moving[0]:
                 return
-            g = both[..., :1] + self._turns[0][1].mH @ both[..., 1:]
+            g = both[..., :1] + self._turns[0][1].mT @ both[..., 1:]
         self._matrix_pull(0, g, self._zero, runs, for_runs)
 
     def _matrix_pull(self, d: int, g: Tensor, inner: Tensor, runs: Tensor, for_runs: Tensor) -> Tensor:
@@ -213,9 +213,9 @@ class Product:
         if picks is None:
             return g
         if self._moving[d]:
-            found = g @ inner.mH
+            found = (g @ inner.mT).conj()
             for_runs.index_add_(0, picks, found if found.shape[1] == for_runs.shape[1] else found.sum(1, keepdim=True))
-        return runs.index_select(0, picks).mH @ g
+        return runs.index_select(0, picks).mT @ g
 
     def _angles_pull(self, d: int, turn: Tensor, for_waves: Tensor, for_rows: Tensor) -> None:
         # `turn` is exp(i h) of half angles h: dL/dh = cos ds - sin dc
@@ -223,8 +223,8 @@ class Product:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Re sum conj(a) b over the two entries: (n, G, 2, B) -> (n, G, B)."""
-    out = a.conj() * b if a.is_complex() else a * b
+    """Re sum a b over the two entries: (n, G, 2, B) -> (n, G, B)."""
+    out = a * b
     return (out.real if out.is_complex() else out).sum(2)
 
 
@@ -234,8 +234,9 @@ def _pairs(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _pairs_pull(g: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Conjugated cotangents of both factors."""
     if g.shape[3] == 1:  # torch sums slowly over an axis whose neighbour is short
         rows = g.reshape(*g.shape[:2], a.shape[2], b.shape[2])
-        return rows @ b.conj().resolve_conj(), rows.mT @ a.conj().resolve_conj()
+        return rows @ b, rows.mT @ a
     view = g.reshape(*g.shape[:2], a.shape[2], b.shape[2], g.shape[3])
-    return (view * b.conj()[:, :, None]).sum(3), (view * a.conj()[:, :, :, None]).sum(2)
+    return (view * b[:, :, None]).sum(3), (view * a[:, :, :, None]).sum(2)

@@ -148,8 +148,8 @@ class PureProgram:
         if torch.is_autocast_enabled(device):  # its half precision would come out as the values' dtype
             with torch.autocast(device, enabled=False):
                 return self.run(key, make, inputs, weights, matrices)
-        groups = len(weights) if weights.ndim == 2 and not self.plan.weights_by_row else 1
-        found = self.entry(key, make, len(inputs), groups)
+        groups = weights.shape[0] if weights.ndim == 2 and not self.plan.weights_by_row else 1
+        found = self.entry(key, make, inputs.shape[0], groups)
         tensors = (inputs, weights, *matrices)
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             out: Tensor = _Run.apply(self, found, *tensors)  # type: ignore[no-untyped-call]
@@ -181,7 +181,8 @@ class PureProgram:
                 a = register(angles.evaluate(source), size, real=self.plan.real)
                 a = a.view(size, groups, -1).transpose(0, 1)
                 amplitudes.append(a)
-                psi = (psi[:, :, None] * a[:, None]).flatten(1, 2)
+                alone = not parts.product.wires and len(amplitudes) == 1
+                psi = a if alone else (psi[:, :, None] * a[:, None]).flatten(1, 2)
         if parts.back is not None:
             psi = parts.back.apply(psi, values)
         width = rows.shape[1] // groups
@@ -226,16 +227,16 @@ class PureProgram:
         if isinstance(tape.states, Trail):
             lam = back(tape.states, lam, values, grads)
         else:
-            after = tape.psi
+            after, lam = tape.psi, lam.conj().resolve_conj()
             for i in range(len(steps) - 1, -1, -1):
                 before = tape.states[i]
                 steps[i].pull(before, after, lam, values, grads)
-                lam = steps[i].adjoint(lam, values)
+                lam = steps[i].transposed(lam, values)
                 after = before
         if lam.shape[2] != self._start_width(tape):
             lam = lam.sum(2, keepdim=True)
         if parts.back is not None:
-            lam = parts.back.adjoint(lam, values)
+            lam = parts.back.transposed(lam, values)
         by_row = self.plan.weights_by_row
         n_rows = n_inputs + (self.plan.circuit.n_weights if by_row else 0)
         for_rows = self.like.new_zeros(n_rows, groups * width)
@@ -257,7 +258,7 @@ class PureProgram:
         if self.plan.weights_by_row:
             return torch.cat([inputs, weights], 1).t().contiguous(), weights.new_empty(0, 1), 1
         table = weights if weights.ndim == 2 else weights[None]
-        return inputs.t().contiguous(), table.t().contiguous(), len(table)
+        return inputs.t().contiguous(), table.t().contiguous(), table.shape[0]
 
     def _forward_block(
         self, entry: Entry, block: Block, rows: Tensor, shared: Tensor, groups: int, matrices: Sequence[Tensor]
@@ -296,7 +297,8 @@ class PureProgram:
             grads = Grads(tape.values)
             for_v = torch.matmul(lam, tape.features)
             if not block.real:
-                for_v = torch.complex(*for_v.chunk(2, 1))
+                re, im = for_v.chunk(2, 1)
+                for_v = torch.complex(re, im.neg())
             block.unitary_pull(entry.steps, tape.states, tape.last, for_v, tape.values, grads)
             parts.bank.pull(tape.made, grads.stacked(tape.values), None, for_shared)
             if parts.shared_angles.size:
@@ -312,20 +314,23 @@ class PureProgram:
         return max(widths)
 
     def _registers_pull(self, parts: Assembly, tape: Tape, lam: Tensor, for_rows: Tensor, for_shared: Tensor) -> Tensor:
+        """What is left of ``lam``, the conjugate of a cotangent, for the single wires."""
         if not tape.registers:
             return lam
         prefixes = [tape.singles]
         for a in tape.registers[:-1]:
             prefixes.append((prefixes[-1][:, :, None] * a[:, None]).flatten(1, 2))
         for (angles, size), a, before in reversed(list(zip(parts.registers, tape.registers, prefixes, strict=True))):
-            view = lam.reshape(len(lam), before.shape[1], size, -1)
-            for_a = (view * before.conj()[:, :, None]).sum(1).transpose(0, 1).reshape(size, -1)
-            lam = (view * a.conj()[:, None]).sum(2)
-            if lam.shape[2] != before.shape[2]:
-                lam = lam.sum(2, keepdim=True)
-            entries = for_a
-            if for_a.is_complex():
-                entries = for_a.real if angles.size == size else torch.cat([for_a.real, for_a.imag])
+            if before is tape.singles and not parts.product.wires:
+                entries = lam.transpose(0, 1).reshape(size, -1)
+            else:
+                view = lam.reshape(len(lam), before.shape[1], size, -1)
+                entries = (view * before[:, :, None]).sum(1).transpose(0, 1).reshape(size, -1)
+                lam = (view * a[:, None]).sum(2)
+                if lam.shape[2] != before.shape[2]:
+                    lam = lam.sum(2, keepdim=True)
+            if entries.is_complex():
+                entries = entries.real if angles.size == size else torch.cat([entries.real, -entries.imag])
             if not parts.mixed:
                 angles.pull(entries, for_rows)
                 continue

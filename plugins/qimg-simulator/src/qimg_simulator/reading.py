@@ -123,7 +123,7 @@ class Signed(Diagonal):
         return kept
 
     def evaluate(self, psi: Tensor, matrices: Sequence[Tensor]) -> tuple[Tensor, Any]:
-        groups, width = len(psi), psi.shape[2]
+        groups, width = psi.shape[0], psi.shape[2]
         if self.table is not None:
             sums = torch.matmul(self.table, squares(psi)).view(groups, len(self.masks), width, -1)
             return (sums.sum(3) if sums.shape[3] > 1 else sums[..., 0]).transpose(1, 2), None
@@ -141,7 +141,7 @@ class Signed(Diagonal):
             return super().planar_pull(psi, tape, g, wanted, real=real)
         weight = torch.matmul(self._twice(), g.transpose(1, 2))
         return (
-            psi * weight if real else (psi.view(len(psi), 2, *weight.shape[1:]) * weight[:, None]).flatten(1, 2)
+            psi * weight if real else (psi.view(psi.shape[0], 2, *weight.shape[1:]) * weight[:, None]).flatten(1, 2)
         ), ()
 
     def _twice(self) -> Tensor:
@@ -237,6 +237,8 @@ class Distribution(Diagonal):
         return view.reshape(len(p), psi.shape[2], 2 ** len(self.wires), -1).sum(3), None
 
     def pull(self, psi: Tensor, tape: Any, g: Tensor, wanted: bool) -> tuple[Tensor, Sequence[Tensor | None]]:
+        if self.plain and self.order is None:
+            return (psi * g.transpose(1, 2)).mul_(2), ()
         if self.plain:
             weight = g.transpose(1, 2).clone(memory_format=torch.contiguous_format)
         else:

@@ -105,7 +105,7 @@ def there(steps: Sequence[Step], start: Tensor, values: Values, *, keep: bool) -
 
 
 def back(trail: Trail, cotangent: Tensor, values: Values, grads: Grads) -> Tensor:
-    """The cotangent of the first state; gradients of the steps' numbers go to ``grads``.
+    """The conjugate of the cotangent of the first state; gradients of the steps' numbers go to ``grads``.
 
     Args:
         trail: from `there`; it is not changed.
@@ -137,4 +137,4 @@ def back(trail: Trail, cotangent: Tensor, values: Values, grads: Grads) -> Tenso
         for step in layer:
             if step.varies:
                 step.reduce(psi if number >= stop else trail.kept[number], lam, values, grads)
-    return lam.conj_physical_() if lam.is_complex() else lam
+    return lam

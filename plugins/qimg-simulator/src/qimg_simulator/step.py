@@ -37,7 +37,7 @@ class Values:
 
 
 class Grads:
-    """Room for the gradient of each of `Values`."""
+    """Room for the gradient of each of `Values`; those of ``blocks`` are conjugated, as cotangents travel."""
 
     def __init__(self, values: Values) -> None:
         self.blocks: dict[int, dict[int, Tensor]] = {size: {} for size in values.blocks}
@@ -45,18 +45,18 @@ class Grads:
         self.rows = torch.zeros_like(values.rows)
 
     def add_block(self, size: int, index: int, gradient: Tensor) -> None:
-        """To the matrix (G, d, d) of a block."""
+        """To the matrix (G, d, d) of a block, conjugated."""
         found = self.blocks[size].get(index)
         self.blocks[size][index] = gradient if found is None else found + gradient
 
     def stacked(self, values: Values) -> dict[int, Tensor]:
-        """By wires, (blocks, G, d, d)."""
+        """By wires, (blocks, G, d, d), conjugated."""
         out = {}
         for size, found in self.blocks.items():
             like = values.blocks[size]
             if found:
                 out[size] = torch.stack(
-                    [found[i] if i in found else torch.zeros_like(like[i]) for i in range(len(like))]
+                    [found[i] if i in found else torch.zeros_like(like[i]) for i in range(like.shape[0])]
                 )
         return out
 
@@ -69,11 +69,14 @@ class Step(ABC):
         """The new state; ``keep`` says that a gradient will be asked for."""
 
     @abstractmethod
-    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
-        """The adjoint map: the state before, and how cotangents travel."""
+    def transposed(self, conjugate: Tensor, values: Values) -> Tensor:
+        """The transposed map: how the conjugate of a cotangent travels back.
 
-    def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Grads) -> None:
-        """Add the gradient of the step's own numbers to ``grads``."""
+        Cotangents travel conjugated, because then neither matrices nor states need a conjugated copy.
+        """
+
+    def pull(self, before: Tensor, after: Tensor, conjugate: Tensor, values: Values, grads: Grads) -> None:
+        """Add the gradient of the step's own numbers to ``grads``; ``conjugate`` is that of the cotangent after it."""
 
     @abstractmethod
     def write(self, psi: Tensor, out: Tensor, values: Values, way: Way = "forward") -> None:

@@ -40,9 +40,9 @@ class Dense(Step):
 
     def _times(self, k: Tensor, psi: Tensor) -> Tensor:
         groups = psi.shape[0]
-        if self.dim == psi.shape[1] and len(k) == groups:
+        if self.dim == psi.shape[1] and k.shape[0] == groups:
             return torch.bmm(k, psi)
-        if len(k) == 1:
+        if k.shape[0] == 1:
             if groups == 1:
                 if self.left == 1:
                     return (k[0] @ psi.view(self.dim, -1)).view_as(psi)
@@ -56,30 +56,29 @@ class Dense(Step):
     def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
         return self._times(self._matrix(values), psi)
 
-    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
-        return self._times(self._matrix(values).mH, psi)
+    def transposed(self, conjugate: Tensor, values: Values) -> Tensor:
+        return self._times(self._matrix(values).mT, conjugate)
 
-    def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Grads) -> None:
+    def pull(self, before: Tensor, after: Tensor, conjugate: Tensor, values: Values, grads: Grads) -> None:
         if self.constant is not None:
             return
-        groups = cotangent.shape[0]
-        if self.dim == cotangent.shape[1]:
-            gradient = torch.bmm(cotangent, before.mH)
+        groups = conjugate.shape[0]
+        if self.dim == conjugate.shape[1]:
+            found = torch.bmm(conjugate, before.mT)
         elif self.left == 1:
-            lam, x = cotangent.view(groups, self.dim, -1), before.view(groups, self.dim, -1)
-            gradient = torch.bmm(lam, x.mH)
+            found = torch.bmm(conjugate.view(groups, self.dim, -1), before.view(groups, self.dim, -1).mT)
         else:
             shape = (groups * self.left, self.dim, -1)
-            lam, x = cotangent.view(shape), before.view(shape)
+            lam, x = conjugate.view(shape), before.view(shape)
             if lam.shape[2] == 1:
                 lam, x = lam.view(groups, self.left, self.dim), x.view(groups, self.left, self.dim)
-                gradient = torch.bmm(lam.mT, x.conj())
+                found = torch.bmm(lam.mT, x)
             else:
-                gradient = torch.bmm(lam, x.mH).view(groups, self.left, self.dim, self.dim).sum(1)
-        self._add(gradient, values, grads)
+                found = torch.bmm(lam, x.mT).view(groups, self.left, self.dim, self.dim).sum(1)
+        self._add(found, values, grads)
 
     def _add(self, gradient: Tensor, values: Values, grads: Grads) -> None:
-        if values.blocks[self.size].shape[1] == 1 and len(gradient) > 1:
+        if values.blocks[self.size].shape[1] == 1 and gradient.shape[0] > 1:
             gradient = gradient.sum(0, keepdim=True)
         grads.add_block(self.size, self.index, gradient)
 
@@ -115,7 +114,7 @@ class Dense(Step):
         shape = (self.left, self.dim, -1)
         found = [_traced(psi.view(shape), lam.view(shape)) for psi, lam in zip(before, conjugate, strict=True)]
         r = torch.stack(found) if len(found) > 1 else found[0][None]
-        self._add(self._matrix(values) @ r.mH, values, grads)
+        self._add((self._matrix(values) @ r.mH).conj(), values, grads)
 
 
 def _traced(x: Tensor, y: Tensor) -> Tensor:
@@ -155,8 +154,8 @@ class Gather(Step):
     def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
         return psi.index_select(1, self._table(inverse=False))
 
-    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
-        return psi.index_select(1, self._table(inverse=True))
+    def transposed(self, conjugate: Tensor, values: Values) -> Tensor:
+        return conjugate.index_select(1, self._table(inverse=True))
 
     def write(self, psi: Tensor, out: Tensor, values: Values, way: Way = "forward") -> None:
         index = self._table(inverse=way != "forward")
@@ -219,13 +218,13 @@ class Turn(Step):
     def apply(self, psi: Tensor, values: Values, *, keep: bool = False) -> Tensor:
         return self._turned(psi, values.rows[self.at])
 
-    def adjoint(self, psi: Tensor, values: Values) -> Tensor:
-        return self._turned(psi, -values.rows[self.at])
+    def transposed(self, conjugate: Tensor, values: Values) -> Tensor:
+        return self._turned(conjugate, -values.rows[self.at])
 
-    def pull(self, before: Tensor, after: Tensor, cotangent: Tensor, values: Values, grads: Grads) -> None:
+    def pull(self, before: Tensor, after: Tensor, conjugate: Tensor, values: Values, grads: Grads) -> None:
         shape = (after.shape[0], self.left, 2, -1, after.shape[2])
-        a, g = after.view(shape), cotangent.view(shape)
-        grads.rows[self.at] += (g[:, :, 1] * a[:, :, 0] - g[:, :, 0] * a[:, :, 1]).sum((1, 2))
+        a, g = after.view(shape), conjugate.view(shape)
+        grads.rows[self.at].add_((g[:, :, 1] * a[:, :, 0] - g[:, :, 0] * a[:, :, 1]).sum((1, 2)))
 
     def write(self, psi: Tensor, out: Tensor, values: Values, way: Way = "forward") -> None:
         half = values.rows[self.at]
