@@ -148,19 +148,31 @@ def measure(
             if client is not None:
                 stack.enter_context(client)
                 started.append(client)
-        for client in started:
+        open_ones: list[tuple[Client, dict[str, Any]]] = []
+        for client in started:  # all of them before the first call of any: they share a core, and imports take seconds
             try:
-                row = _first(client, case, wanted, settings, folder)
+                open_ones.append((client, client.answer(settings.first_limit)))
+            except WorkerFailed as failure:
+                _leave_out(case, client, failure, missing, say)
+        for client, opened in open_ones:
+            try:
+                row = _first(client, opened, case, wanted, settings, folder)
                 ready.append(Runner(client, row))
                 said = f"right to {row['error']:.0e}" if row["error"] is not None else "has no circuit to check"
                 say(f"  {case.name}: {client.spec.name} {said}, first call {row['first_ms']:.0f} ms")
             except WorkerFailed as failure:
-                missing.append((client.spec.name, str(failure)))
-                say(f"  {case.name}: {client.spec.name} not measured: {failure}")
-                client.close()
+                _leave_out(case, client, failure, missing, say)
         rows = _interleaved(ready, settings, missing)
     order = {name: i for i, name in enumerate(case.engines)}
     return Measured(tuple(sorted(rows, key=lambda r: order[r["engine"]])), tuple(missing))
+
+
+def _leave_out(
+    case: Case, client: Client, failure: WorkerFailed, missing: list[tuple[str, str]], say: Callable[[str], None]
+) -> None:
+    missing.append((client.spec.name, str(failure)))
+    say(f"  {case.name}: {client.spec.name} not measured: {failure}")
+    client.close()
 
 
 def _start(spec: EngineSpec, settings: Settings, folder: Path, missing: list[tuple[str, str]]) -> Client | None:
@@ -178,14 +190,15 @@ def _start(spec: EngineSpec, settings: Settings, folder: Path, missing: list[tup
         return None
 
 
-def _first(client: Client, case: Case, wanted: Arrays | None, settings: Settings, folder: Path) -> dict[str, Any]:
-    """Open, prepare, run once, check.
+def _first(
+    client: Client, opened: dict[str, Any], case: Case, wanted: Arrays | None, settings: Settings, folder: Path
+) -> dict[str, Any]:
+    """Prepare, run once, check.
 
     Raises:
         WorkerFailed: with the reason, also for an engine that is wrong.
     """
     spec = client.spec
-    opened = client.answer(settings.first_limit)
     told = client.ask(
         settings.first_limit, do="task", task=str(folder / "task.json"), arrays=str(folder / "arrays.npz")
     )
