@@ -220,14 +220,16 @@ class PureProgram:
         g = cotangent.reshape(groups, width, *cotangent.shape[1:])
         if tape.psi.shape[2] != width:
             g = g.sum(1, keepdim=True)
-        lam, for_matrices = reader.pull(tape.psi, tape.read, g, any(wanted[2:]))
+        conjugated = not isinstance(tape.states, Trail)
+        pull = reader.pull_conjugated if conjugated else reader.pull
+        lam, for_matrices = pull(tape.psi, tape.read, g, any(wanted[2:]))
         if not (wanted[0] or wanted[1]):
             return [None, None, *for_matrices]
         values, grads = tape.values, Grads(tape.values)
         if isinstance(tape.states, Trail):
             lam = back(tape.states, lam, values, grads)
         else:
-            after, lam = tape.psi, lam.conj().resolve_conj()
+            after = tape.psi
             for i in range(len(steps) - 1, -1, -1):
                 before = tape.states[i]
                 steps[i].pull(before, after, lam, values, grads)

@@ -55,6 +55,13 @@ class Reading(ABC):
     def pull(self, psi: Tensor, tape: Any, g: Tensor, wanted: bool) -> tuple[Tensor, Sequence[Tensor | None]]:
         """Cotangents of the state and, if ``wanted``, of the matrices."""
 
+    def pull_conjugated(
+        self, psi: Tensor, tape: Any, g: Tensor, wanted: bool
+    ) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """`pull`, with the conjugate of the state's cotangent: so it travels back, see `Step.transposed`."""
+        lam, for_matrices = self.pull(psi, tape, g, wanted)
+        return lam.conj().resolve_conj(), for_matrices
+
 
 class Diagonal(Reading):
     """Readings of |psi|**2 alone."""
@@ -172,6 +179,15 @@ class Signed(Diagonal):
         if self.order is not None:
             weight = torch.empty_like(weight).index_copy_(1, self.order, weight)
         return weighed(psi, weight), ()
+
+    def pull_conjugated(
+        self, psi: Tensor, tape: Any, g: Tensor, wanted: bool
+    ) -> tuple[Tensor, Sequence[Tensor | None]]:
+        if self.table is None or not psi.is_complex():
+            return super().pull_conjugated(psi, tape, g, wanted)
+        turned = g.transpose(1, 2)
+        weight = torch.matmul(self._twice(), torch.stack([turned, -turned], 3).flatten(2))  # for re and im side by side
+        return torch.view_as_complex(torch.view_as_real(psi) * weight.view(*weight.shape[:2], -1, 2)), ()
 
 
 def _halves(masks: Sequence[int], n: int, like: Tensor) -> tuple[Tensor, Tensor]:
