@@ -36,7 +36,8 @@ def layered(n, layers=2):
     ("circuit", "rows", "changes", "regime"),
     [
         (layered(4), 256, {}, "block unitary"),
-        (layered(4), 8, {}, "saved states"),
+        (layered(4), 1, {}, "block unitary"),
+        (layered(7), 8, {}, "saved states"),
         (layered(8), 256, {}, "saved states"),
         (layered(11), 1, {}, "reversible"),
         (layered(3), 4, {"noise": parse_noise("depolarizing=0.01")}, "Pauli transfer"),

@@ -65,6 +65,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
 
     monkeypatch.setattr(pure.PureProgram, "forward", watched)
     monkeypatch.setattr(assembling, "groups", grouped)
+    monkeypatch.setattr(pure, "LEAST", NEVER)
     monkeypatch.setattr(pure, "SHARE", NEVER)
     monkeypatch.setattr(pure, "FEW", NEVER)
     return found
@@ -119,7 +120,7 @@ def states_kept(zoo: SimpleNamespace, seen: Seen, count: int) -> None:
 
 
 def block_unitary(zoo: SimpleNamespace, seen: Seen, count: int) -> None:
-    pure.SHARE = 0  # put back by the fixture
+    pure.LEAST = 0  # put back by the fixture
     taken = []
 
     @examples(count)
@@ -187,7 +188,7 @@ REGIMES = [states_kept, block_unitary, small_blocks, reversed_states, real_as_re
 @pytest.fixture
 def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thresholds as they were, after a test that sets them."""
-    for name in ("SHARE", "FEW", "SAVED_WIRES"):
+    for name in ("LEAST", "SHARE", "FEW", "SAVED_WIRES"):
         monkeypatch.setattr(pure, name, getattr(pure, name))
 
 
@@ -250,11 +251,11 @@ def encoded(n: int) -> CircuitBuilder:
     return b
 
 
-def test_the_block_regime_wants_more_rows_than_basis_states() -> None:
+def test_the_block_regime_wants_more_rows_than_basis_states_where_there_are_many_weight_vectors() -> None:
     program = program_of(encoded(3).cx(0, 1).build())
-    enough = int(pure.SHARE * 8)
-    assert [program.regime(rows, 1) for rows in (enough, enough + 1)] == ["states", "block"]
-    assert [program.regime(rows, 2) for rows in (2 * enough, 2 * enough + 1)] == ["states", "block"]
+    enough, many = int(pure.SHARE * 8), pure.FEW + 1
+    assert [program.regime(rows, 1) for rows in (1, enough + 1)] == ["block", "block"]
+    assert [program.regime(rows, many) for rows in (many * enough, many * enough + 1)] == ["grouped", "block"]
 
 
 def test_the_block_regime_wants_few_wires() -> None:
@@ -291,7 +292,7 @@ def test_the_block_regime_with_weights_by_row(zoo: SimpleNamespace, n_weights: i
 
 
 def test_many_weight_vectors_make_blocks_small() -> None:
-    program = program_of(encoded(4).cx(0, 1).build())
+    program = program_of(encoded(WIRES + 1).cx(0, 1).build())
     few, many = pure.FEW, pure.FEW + 1
     assert (program.regime(few, few), program.regime(many, many)) == ("states", "grouped")
 

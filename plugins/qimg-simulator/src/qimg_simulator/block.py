@@ -2,7 +2,8 @@
 
 Where rows differ in one rotation on each wire at most, before the wires meet, the state of a row is V f:
 V (2**n, 2**n) is the same for all rows of a group, and f is the real product over wires of
-(cos(a/2), sin(a/2)). V costs 2**n rows' worth of work once, so it pays where there are more rows than that.
+(cos(a/2), sin(a/2)). V costs 2**n rows' worth of work once. Up to `WIRES` wires that is less than starting the
+operations that it saves, whatever the number of rows; only with many weight vectors must rows outnumber it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from qimg_simulator.steps import Grads, Step, Values
 
 WIRES = 6
-SHARE = 1.5
-"""Rows that a basis state must be outnumbered by (measured: `docs/reference/engine.md`)."""
+LEAST, SHARE = 0.0, 1.5
+"""V pays for more rows than so many for each basis state: with few weight vectors, and with many (`pure.FEW`)."""
 
 
 def features(plan: Plan) -> list[Alone] | None:

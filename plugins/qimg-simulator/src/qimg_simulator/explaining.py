@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qimg_core.explanation import Explanation
 from qimg_core.measurement import Expectation, LocalStates, Probabilities, Samples
-from qimg_simulator.block import SHARE
 from qimg_simulator.compiled import CompiledProgram, kernels
 from qimg_simulator.engine import reading_of
 from qimg_simulator.pure import FEW, SAVED_WIRES, PureProgram
@@ -40,8 +39,8 @@ def explain(
     if regime == "block":
         name = "block unitary"
         reasons.append(
-            f"{rows // groups} rows are more than {SHARE} x {2**n} basis states, and rows differ in one rotation of "
-            "each wire at most, before wires meet: one matrix for all rows, times their real features"
+            "rows differ in one rotation of each wire at most, before wires meet: one matrix for all rows, times their "
+            "real features"
         )
     else:
         saved = n <= SAVED_WIRES

@@ -202,20 +202,23 @@ class Product:
             self._angles_pull(1, turn, torch.view_as_complex(by_wave), for_rows)
             if not (self._moving[0] or self._moving[1]):
                 return
-            both = self._matrix_pull(1, g @ features, pair, runs, for_runs)
+            both = self._matrix_pull(1, g @ features, pair, runs, for_runs, on=self._moving[0])
             if not self._moving[0]:
                 return
             g = both[..., :1] + self._turns[0][1].mT @ both[..., 1:]
-        self._matrix_pull(0, g, self._zero, runs, for_runs)
+        self._matrix_pull(0, g, self._zero, runs, for_runs, on=False)
 
-    def _matrix_pull(self, d: int, g: Tensor, inner: Tensor, runs: Tensor, for_runs: Tensor) -> Tensor:
+    def _matrix_pull(
+        self, d: int, g: Tensor, inner: Tensor, runs: Tensor, for_runs: Tensor, *, on: bool = True
+    ) -> Tensor:
+        """Adds what the runs get; ``on`` asks for the conjugated cotangent before them."""
         picks = self._runs[d]
         if picks is None:
             return g
         if self._moving[d]:
             found = (g @ inner.mT).conj()
             for_runs.index_add_(0, picks, found if found.shape[1] == for_runs.shape[1] else found.sum(1, keepdim=True))
-        return runs.index_select(0, picks).mT @ g
+        return runs.index_select(0, picks).mT @ g if on else g
 
     def _angles_pull(self, d: int, turn: Tensor, for_waves: Tensor, for_rows: Tensor) -> None:
         # `turn` is exp(i h) of half angles h: dL/dh = cos ds - sin dc

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from qimg_simulator.assembling import Assembly
-from qimg_simulator.block import SHARE, features
+from qimg_simulator.block import LEAST, SHARE, features
 from qimg_simulator.register import register
 from qimg_simulator.reversible import Trail, back, there
 from qimg_simulator.steps import Grads, Values
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 SAVED_WIRES = 10
 FEW = 12
-"""More weight vectors than this, and the matrices are more work than the states: blocks get smaller."""
+"""More weight vectors than this, and the matrices are more work than the states: blocks get smaller, and states are not
+made by one matrix unless there are `block.SHARE` rows for each of its columns."""
 
 
 @frozen(eq=False)
@@ -94,7 +95,8 @@ class PureProgram:
 
     def regime(self, rows: int, groups: int) -> str:
         """``block`` (see `block.Block`), ``grouped`` (small blocks, a set for each weight vector) or ``states``."""
-        if rows > SHARE * groups * 2**self.plan.circuit.n_wires and self._assembly("block") is not None:
+        share = SHARE if groups > FEW else LEAST
+        if rows > share * groups * 2**self.plan.circuit.n_wires and self._assembly("block") is not None:
             return "block"
         return "grouped" if groups > FEW else "states"
 
