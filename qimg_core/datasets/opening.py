@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Open = Callable[..., ImageSource]
 
-NAMES = ("digits", "mnist")
+NAMES = ("digits", "mnist", "fashion-mnist")
 """Datasets that the core knows by name."""
 
 Split = Literal["train", "test"]
@@ -33,8 +33,8 @@ def open_images(
     """Open a dataset.
 
     Args:
-        what: ``"mnist"``, ``"digits"``, a registered name; or a path: a folder of IDX files, one IDX
-            file, an NPZ, a folder of PNG files. A known name wins; write ``./mnist`` for a folder of that name.
+        what: ``"mnist"``, ``"fashion-mnist"``, ``"digits"``, a registered name; or a path: a folder of IDX files,
+            one IDX file, an NPZ, a folder of PNG files. A known name wins; write ``./mnist`` for a folder of that name.
         split: ``train`` or ``test``. Data that come without a split are all ``train``.
         size: bring the images to this (height, width), or this number for both.
         digest: what `ImageSource.digest` of the result must be.
@@ -45,7 +45,7 @@ def open_images(
     Raises:
         UnknownName: neither a known name nor a path; the nearest name is offered.
         DataError: nothing there, not readable, images that do not fit together, or another digest.
-        ConfigurationError: a split or size that does not exist, or MNIST is not on this machine.
+        ConfigurationError: a split or size that does not exist, or a known data set is not on this machine.
         BackendUnavailable: a download failed.
     """
     if split not in ("train", "test"):
@@ -64,10 +64,10 @@ def open_images(
 
 
 def _opened(what: str | os.PathLike[str], split: str, download: bool, registered: Mapping[str, Open]) -> ImageSource:
-    if what == "mnist":
-        from qimg_core.datasets.mnist import open_mnist
+    if what in ("mnist", "fashion-mnist"):
+        from qimg_core.datasets.official import OFFICIAL
 
-        return open_mnist(split=split, download=download)
+        return OFFICIAL[str(what)].open(split=split, download=download)
     if what == "digits":
         from qimg_core.datasets.digits import open_digits
 

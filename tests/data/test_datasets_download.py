@@ -11,8 +11,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from attrs import evolve
 
-from qimg_core.datasets import cache_folder, fetch, mnist, open_images
+from qimg_core.datasets import cache_folder, fetch, open_images
+from qimg_core.datasets.official import FASHION_MNIST, MNIST, OFFICIAL
 from qimg_core.errors import BackendUnavailable, ConfigurationError, DataError, StorageError
 
 BODY = b"some images " * 1000
@@ -138,27 +140,31 @@ def _small_mnist() -> dict[str, bytes]:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Small files in MNIST's place, with the pins set to theirs."""
+    """Small files in place of MNIST and Fashion-MNIST, with the pins set to theirs."""
     files = _small_mnist()
-    monkeypatch.setattr(mnist, "PACKED", {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
+    packed = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    unpacked = {}
     for name, data in files.items():
         prefix, part = name.split("-")[:2]
         split = {"train": "train", "t10k": "test"}[prefix]
-        monkeypatch.setitem(mnist.UNPACKED, f"{split}-{part}", hashlib.sha256(gzip.decompress(data)).hexdigest())
+        unpacked[f"{split}-{part}"] = hashlib.sha256(gzip.decompress(data)).hexdigest()
+    monkeypatch.setitem(OFFICIAL, "mnist", evolve(MNIST, packed=packed, unpacked=unpacked))
+    monkeypatch.setitem(OFFICIAL, "fashion-mnist", evolve(FASHION_MNIST, packed=packed))
     return files
 
 
-def test_mnist_from_the_second_mirror_when_the_first_is_down(served: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("name", list(OFFICIAL))
+def test_a_known_set_from_the_second_mirror_when_the_first_is_down(served: dict[str, bytes], name: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if str(request.url).startswith(mnist.MIRRORS[0]):
+        if str(request.url).startswith(OFFICIAL[name].mirrors[0]):
             return httpx.Response(503)
         return _served(served[request.url.path.rsplit("/", 1)[1]])
 
     client, asked = _client(answer)
-    source = mnist.open_mnist(split="test", download=True, client=client)
-    assert (source.n, source.shape, source.name) == (3, (28, 28, 1), "mnist/test")
+    source = OFFICIAL[name].open(split="test", download=True, client=client)
+    assert (source.n, source.shape, source.name) == (3, (28, 28, 1), f"{name}/test")
     assert len(asked) == 8
-    assert open_images("mnist").n == 6
+    assert open_images(name).n == 6
     assert len(asked) == 8
 
 
@@ -172,32 +178,47 @@ def test_a_killed_mnist_download_goes_on(served: dict[str, bytes]) -> None:
 
     client, asked = _client(answer)
     with pytest.raises(BackendUnavailable, match="503"):
-        mnist.fetch_mnist(client=client)
+        OFFICIAL["mnist"].fetch(client=client)
     with pytest.raises(ConfigurationError, match="qimg data get mnist"):
         open_images("mnist")
     down = False
-    mnist.fetch_mnist(client=client)
+    OFFICIAL["mnist"].fetch(client=client)
     assert sum(url.endswith(names[0]) for url in asked) == 1
     assert open_images("mnist").n == 6
 
 
-def test_other_files_in_mnists_place_are_refused(served: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", list(OFFICIAL))
+def test_other_files_in_its_place_are_refused(
+    served: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    known = OFFICIAL[name]
     client, _ = _client(lambda request: _served(served[request.url.path.rsplit("/", 1)[1]]))
-    folder = mnist.fetch_mnist(client=client)
-    name = "train-labels-idx1-ubyte.gz"
-    (folder / name).write_bytes(gzip.compress(struct.pack(">II", 2049, 6) + bytes(6)))
-    with pytest.raises(DataError, match="does not hold MNIST"):
-        open_images("mnist")
+    folder = known.fetch(client=client)
+    labels = folder / "train-labels-idx1-ubyte.gz"
+    labels.write_bytes(gzip.compress(struct.pack(">II", 2049, 6) + bytes(6)))
+    with pytest.raises(DataError, match=f"does not hold {known.title}'s train split"):
+        open_images(name)
+    assert open_images(name, split="test").n == 3
+    monkeypatch.setenv(known.variable, str(folder))
+    assert open_images(name, split="test").n == 3
+    labels.unlink()
+    with pytest.raises(ConfigurationError, match=known.variable):
+        open_images(name)
+
+
+def test_files_packed_anew_are_known_where_their_content_is_pinned(served: dict[str, bytes]) -> None:
+    client, _ = _client(lambda request: _served(served[request.url.path.rsplit("/", 1)[1]]))
+    for known in OFFICIAL.values():
+        path = known.fetch(client=client) / "t10k-images-idx3-ubyte.gz"
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
     assert open_images("mnist", split="test").n == 3
-    monkeypatch.setenv("QIMG_MNIST", str(folder))
-    assert open_images("mnist", split="test").n == 3
-    (folder / name).unlink()
-    with pytest.raises(ConfigurationError, match="QIMG_MNIST"):
-        open_images("mnist")
+    with pytest.raises(DataError, match="Fashion-MNIST's test split"):
+        open_images("fashion-mnist", split="test")
 
 
 def test_nothing_is_downloaded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpx.Client, "send", lambda *_, **__: pytest.fail("a request was sent"))
-    with pytest.raises(ConfigurationError, match="qimg data get mnist"):
-        open_images("mnist")
+    for name in OFFICIAL:
+        with pytest.raises(ConfigurationError, match=f"qimg data get {name}"):
+            open_images(name)
     assert not cache_folder().exists()

@@ -29,15 +29,18 @@ def list_(app: App) -> None:
     """Datasets known by name, and whether they are on this machine."""
     from importlib.util import find_spec
 
-    from qimg_core.datasets import mnist
+    from qimg_core.datasets.official import OFFICIAL
 
-    folder = mnist.located()
+    folders = {name: known.located() for name, known in OFFICIAL.items()}
     rows: list[dict[str, Any]] = [
         {
-            "name": "mnist",
+            "name": name,
             "here": folder is not None,
-            "about": f"70,000 digits of 28x28; {folder or 'get it with: qimg data get mnist'}",
-        },
+            "about": f"{OFFICIAL[name].about}; {folder or f'get it with: qimg data get {name}'}",
+        }
+        for name, folder in folders.items()
+    ]
+    rows += [
         {
             "name": "digits",
             "here": find_spec("sklearn") is not None,
@@ -59,24 +62,25 @@ def list_(app: App) -> None:
 def get(what: str, sha256: str | None) -> None:
     """Download a dataset to the cache (QIMG_CACHE, or ~/.cache/qimg). Its digest is checked.
 
-    Knows mnist; any other file by its URL and SHA-256.
+    Knows mnist and fashion-mnist; any other file by its URL and SHA-256.
     """
     from qimg_core.cli.progress import downloading
-    from qimg_core.datasets import mnist
     from qimg_core.datasets.download import fetch
+    from qimg_core.datasets.official import OFFICIAL
 
     if "://" in what:
         if sha256 is None:
             raise ConfigurationError("a URL needs --sha256", hint="the digest that its publisher states")
         with downloading(what) as progress:
             path = fetch(what, sha256, progress=progress)
-    elif what == "mnist":
+    elif what in OFFICIAL:
         if sha256 is not None:
-            raise ConfigurationError("the digests of mnist are pinned", hint="leave --sha256 away")
-        with downloading("mnist") as progress:
-            path = mnist.located() or mnist.fetch_mnist(progress=progress)
+            raise ConfigurationError(f"the digests of {what} are pinned", hint="leave --sha256 away")
+        known = OFFICIAL[what]
+        with downloading(what) as progress:
+            path = known.located() or known.fetch(progress=progress)
     else:
-        raise UnknownName("dataset to download", what, ["mnist"], hint="or give a URL and --sha256")
+        raise UnknownName("dataset to download", what, list(OFFICIAL), hint="or give a URL and --sha256")
     emit({"path": path}, [f"{path}"])
 
 

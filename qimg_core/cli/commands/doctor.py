@@ -143,10 +143,10 @@ def _packages() -> Iterator[Finding]:
 
 
 def _data() -> Iterator[Finding]:
-    from qimg_core.datasets import mnist
+    from qimg_core.datasets.official import MNIST
 
     try:
-        folder = mnist.located()
+        folder = MNIST.located()
     except QimgError as error:
         yield Finding("mnist", "bad", f"{error.message}; {error.hint}")
         return
