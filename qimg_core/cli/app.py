@@ -27,6 +27,7 @@ _HERE = "qimg_core.cli.commands."
 COMMANDS = {
     "demo": ("demo:demo", "Make 64 digits with the hybrid model, and verify their record."),
     "generate": ("generate:generate", "Make images and their record."),
+    "plan": ("plan:plan", "Show what making images would ask for and cost."),
     "train": ("train:train", "Train a generator; it can be stopped and resumed."),
     "retune": ("retune:retune", "Write trained weights with other sampling settings."),
     "inspect": ("inspect:inspect", "Show what made a picture, weights or a run, and prove it."),

@@ -17,6 +17,7 @@ from qimg_core.ledger.database import DATABASE
 from qimg_core.ledger.opening import open_ledger
 from qimg_core.mitigation import parse_mitigation
 from qimg_core.noise import parse_noise
+from qimg_core.planning import PlanningSession
 from qimg_core.session import Session
 from qimg_core.storage import storage_error
 
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_run(app: App, run: RunOptions, activity: Literal["train", "generate"]) -> Iterator[Session]:
-    """A session that ends with the block; an error that leaves it carries the run id where a record was begun."""
-    session = Session(
-        run.ledger,
+def open_run(
+    app: App, run: RunOptions, activity: Literal["train", "generate"], *, planning: bool = False
+) -> Iterator[Session]:
+    """A session that ends with the block; an error that leaves it carries the run id where a record was begun.
+
+    With ``planning`` it is a `PlanningSession`, without a ledger.
+    """
+    session = (PlanningSession if planning else Session)(
+        None if planning else run.ledger,
         seed=run.seed,
         backend=run.backend,
         fallback=run.fallback,
