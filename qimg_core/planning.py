@@ -18,9 +18,9 @@ from qimg_core.session import Session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qimg_core.capabilities import GradientMethod
     from qimg_core.execution import ExecutionRequest, Plan
     from qimg_core.generator import Generator, Workload
-    from qimg_core.capabilities import GradientMethod
 
 
 class _Stopped(Exception):
