@@ -56,7 +56,7 @@ def test_features_are_layer_normalised_and_logits_linear_in_them(network: Featur
 
 
 def test_folding_batch_normalisation_changes_nothing() -> None:
-    from qimg_metrics.features import _Trainee
+    from qimg_metrics.feature_training import _Trainee
 
     torch.manual_seed(3)
     model = _Trainee(1, 4)

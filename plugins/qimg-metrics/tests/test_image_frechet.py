@@ -9,7 +9,13 @@ from scipy.linalg import sqrtm
 
 from qimg_core.errors import DataError
 from qimg_metrics.image.floor import floor_draws, floor_draws_of_classes, frechet_floor, frechet_ratio
-from qimg_metrics.image.frechet import frechet_distance, gaussian_frechet
+from qimg_metrics.image.frechet import (
+    distance_and_draws,
+    distance_to,
+    fixed_moments,
+    frechet_distance,
+    gaussian_frechet,
+)
 
 
 def test_two_normals_on_a_line() -> None:
@@ -96,6 +102,27 @@ def test_fewer_than_a_thousand_is_refused_unless_asked_for() -> None:
     assert frechet_distance(x, x, allow_small=True, resamples=20).n == 999
 
 
+def test_no_public_way_to_a_frechet_distance_or_floor_goes_below_a_thousand_unasked() -> None:
+    small, large = np.random.default_rng(5).standard_normal((2, 4000, 4))
+    small, labels = small[:999], np.arange(4000) % 2
+    mean, root, trace = fixed_moments(large)
+    ways = [
+        lambda **flag: frechet_distance(small, large, resamples=20, **flag).value,
+        lambda **flag: distance_and_draws(small, large, seed=0, resamples=20, **flag)[0],
+        lambda **flag: distance_and_draws(large, small, seed=0, resamples=20, **flag)[0],
+        lambda **flag: distance_to(small, mean, root, trace, **flag),
+        lambda **flag: frechet_floor(large, large + 1, n=999, draws=2, **flag).value,
+        lambda **flag: frechet_floor(large, small, n=1000, draws=2, **flag).value,
+        lambda **flag: floor_draws(large, large + 1, n=999, draws=2, **flag).mean(),
+        lambda **flag: floor_draws_of_classes(large, labels, large + 1, counts=[500, 499], **flag).mean(),
+        lambda **flag: floor_draws_of_classes(large, labels, small, counts=[500, 500], **flag).mean(),
+    ]
+    for way in ways:
+        with pytest.raises(DataError, match="999 images is mostly bias"):
+            way()
+        assert way(allow_small=True) > 0
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -115,7 +142,10 @@ def test_bad_features_are_refused(bad: NDArray[np.float64]) -> None:
 def test_floor_draws_are_disjoint_and_shrink_with_n() -> None:
     rng = np.random.default_rng(6)
     train, test = rng.standard_normal((6000, 6)), rng.standard_normal((5000, 6))
-    small, large = frechet_floor(train, test, n=200, draws=10), frechet_floor(train, test, n=2000, draws=3)
+    small, large = (
+        frechet_floor(train, test, n=200, draws=10, allow_small=True),
+        frechet_floor(train, test, n=2000, draws=3),
+    )
     assert small.value > 2 * large.value > 0
     assert small.low < small.value < small.high
     assert "10 disjoint draws" in small.method
@@ -127,15 +157,17 @@ def test_every_training_image_is_used_once_at_most() -> None:
     # Row i is a_i times the i-th unit vector and the test set a point at 0: the distance of distinct rows is the sum of
     # their a_i^2 times (1/n + 1/n^2), so all draws together give the sum over all rows only where none is used twice.
     a = np.random.default_rng(1).uniform(1, 2, 60)
-    draws = floor_draws(np.diag(a), np.zeros((5, 60)), n=6, draws=10, seed=3)
+    draws = floor_draws(np.diag(a), np.zeros((5, 60)), n=6, draws=10, seed=3, allow_small=True)
     assert draws.sum() == pytest.approx((a**2).sum() * (1 / 6 + 1 / 36), rel=1e-10)
     labels = np.arange(60) % 3
-    by_class = floor_draws_of_classes(np.diag(a), labels, np.zeros((5, 60)), counts=[2, 0, 4], draws=10)
+    by_class = floor_draws_of_classes(
+        np.diag(a), labels, np.zeros((5, 60)), counts=[2, 0, 4], draws=10, allow_small=True
+    )
     assert len(by_class) == 5  # 20 images of class 2, 4 to a draw
     used = (a[labels == 2] ** 2).sum() * (1 / 6 + 1 / 36)
     assert used < by_class.sum() < (a[labels != 1] ** 2).sum() * (1 / 6 + 1 / 36)
     with pytest.raises(DataError, match="two disjoint draws"):
-        floor_draws_of_classes(np.diag(a), labels, np.zeros((5, 60)), counts=[2, 0, 11])
+        floor_draws_of_classes(np.diag(a), labels, np.zeros((5, 60)), counts=[2, 0, 11], allow_small=True)
 
 
 def test_fixed_class_shares_lower_the_floor_where_classes_lie_apart() -> None:

@@ -47,9 +47,9 @@ class Estimate:
     """
 
     name: str
-    value: float
-    low: float
-    high: float
+    value: float = attrs.field(converter=float)  # a numpy scalar would be written as np.float64(...)
+    low: float = attrs.field(converter=float)
+    high: float = attrs.field(converter=float)
     level: float = LEVEL
     n: int
     n_reference: int = 0

@@ -15,11 +15,12 @@ import click
 
 from qimg_core.cli.options import RunOptions, json_option, parse_classes, parse_size, run_options
 from qimg_core.cli.output import emit, say
-from qimg_core.cli.progress import sampling
 from qimg_core.cli.runs import check_file, check_workload, load_generator, open_run, prepare_ledger
 from qimg_core.cli.sources import open_data
-from qimg_core.errors import ConfigurationError, DataError
+from qimg_core.errors import ConfigurationError
 from qimg_core.storage import ensure_folder, write_atomic
+from qimg_metrics.image_command import check_fits, named_network
+from qimg_metrics.spent import Spent, sampled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,10 +39,11 @@ _ARM = re.compile(r"([A-Za-z][\w.-]*)=(.+)")
 
 @attrs.frozen(kw_only=True)
 class Judged:
-    """One column of the card: a model, its images, and what they measured."""
+    """One column of the card: a model, its images, what they took, and what they measured."""
 
     model: Generator
     images: Images
+    spent: Spent
     evaluation: Evaluation
 
 
@@ -85,7 +87,7 @@ def evaluate(
     check_file(card, ".md")
     check_file(card.with_suffix(".json"), ".json")
     asked, classes = _arms(weights), parse_classes(condition)
-    judge = _network(network)
+    judge = named_network(network)
     train, test = (open_data(app, data, split=split, size=parse_size(size)) for split in ("train", "test"))
     with open_run(app, run, "generate") as session:
         models = _models(session, generator, asked)
@@ -96,9 +98,10 @@ def evaluate(
         reference = _reference(train, test, judge, n=n, seed=session.seed, allow_small=allow_small)
         judged: dict[str, Judged] = {}
         for arm, model in models.items():
-            with sampling(session, model.workload(n).requests, f"{n} images of {arm}"):
-                images = model.sample(n, condition=classes, seed=session.seed)
-            judged[arm] = Judged(model=model, images=images, evaluation=_judge(images, reference, allow_small))
+            images, spent = sampled(session, model, n, classes, arm)
+            judged[arm] = Judged(
+                model=model, images=images, spent=spent, evaluation=_judge(images, reference, allow_small)
+            )
         document = _document(judged, train=train, test=test, reference=reference)
         whole = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
         artefacts = {"evaluation": session.put(whole)}
@@ -140,25 +143,12 @@ def _models(session: Session, generator: str, asked: Mapping[str, str | None]) -
     return out
 
 
-def _network(name: str) -> FeatureNetwork:
-    from qimg_metrics.features import FeatureNetwork, shipped_network
-
-    return FeatureNetwork.load(Path(name)) if Path(name).is_file() else shipped_network(name)
-
-
 def _reference(
     train: ImageSource, test: ImageSource, network: FeatureNetwork, *, n: int, seed: int, allow_small: bool
 ) -> Reference:
     from qimg_metrics.image.reference import prepare_reference
 
-    for source in (train, test):
-        if source.labels is None:
-            raise DataError(f"{source.name} has no labels, which an evaluation needs")
-        if source.shape != network.shape:
-            raise DataError(
-                f"{source.name} has images of shape {source.shape}, the feature network takes {network.shape}",
-                hint="--size brings them to another size; --network names another network",
-            )
+    check_fits(network, train, test)
     return prepare_reference(
         train=train.all(),
         train_labels=train.labels,  # type: ignore[arg-type]
@@ -199,6 +189,7 @@ def _document(
                 "pixels": j.images.digest,
                 "quantum": j.images.quantum,
                 "simulated": j.images.simulated,
+                "spent": j.spent.to_json(j.evaluation.accepted),
                 "metrics": {e.name: e.to_json() for e in j.evaluation.estimates},
                 "per_class": [e.to_json() for e in j.evaluation.per_class],
             }
@@ -215,8 +206,9 @@ def _facts(document: Mapping[str, Any]) -> dict[str, Any]:
 
     arms = {
         name: {
-            **{k: v for k, v in arm.items() if k not in ("metrics", "per_class", "trained_on")},
+            **{k: v for k, v in arm.items() if k not in ("metrics", "per_class", "trained_on", "spent")},
             "metrics": {k: short(m) for k, m in arm["metrics"].items()},
+            "spent": {k: v for k, v in arm["spent"].items() if k != "per_accepted"},
         }
         for name, arm in document["arms"].items()
     }
@@ -248,4 +240,22 @@ def _card(document: Mapping[str, Any], evaluations: Mapping[str, Evaluation]) ->
         )
         counts = f"{p['total']} | {p['layer']} | {p['circuit']} | {p['observable']}"
         lines.append(f"| {name} | {arm['weights'] or '-'} | {counts} | {how} |")
+    lines += [
+        "",
+        "| arm | seconds | requests | shots | cost | seconds per accepted image |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, arm in document["arms"].items():
+        spent = arm["spent"]
+        lines.append(
+            f"| {name} | {float(spent['seconds']):.1f} | {spent['executions']} | {spent['shots']} | "
+            f"{'not known' if spent['cost'] is None else spent['cost']} | {_each(spent)} |"
+        )
     return "\n".join([*lines, ""])
+
+
+def _each(spent: Mapping[str, Any]) -> str:
+    if "per_accepted" not in spent:
+        return "-"
+    value, low, high = (float(spent["per_accepted"]["seconds"][k]) for k in ("value", "low", "high"))
+    return f"{value:.4g} [{low:.4g}, {high:.4g}]"

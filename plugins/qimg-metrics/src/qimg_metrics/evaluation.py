@@ -12,14 +12,19 @@ import attrs
 
 from qimg_core.errors import DataError
 from qimg_metrics.bootstrap import LEVEL, RESAMPLES, Estimate, generator, number
+from qimg_metrics.image.acceptance import accepted
 from qimg_metrics.image.arrays import checked_images, checked_labels
 from qimg_metrics.image.classes import class_accuracies, class_accuracy, class_entropy, class_jsd
 from qimg_metrics.image.floor import floor_estimate, frechet_ratio
 from qimg_metrics.image.frechet import distance_and_draws, distance_estimate
 from qimg_metrics.image.kid import kid
-from qimg_metrics.image.memorisation import nearest_training, ratio_of_distances
+from qimg_metrics.image.memorisation import authenticity_of, nearest_training, ratio_of_distances
+from qimg_metrics.image.ndb import ndb
 from qimg_metrics.image.prdc import prdc
-from qimg_metrics.image.reference import Reference, check_n, prepare_reference
+from qimg_metrics.image.reference import Reference, check_n, flat, prepare_reference
+from qimg_metrics.image.sliced import sliced_wasserstein
+from qimg_metrics.image.structure import likeness_to_class, structural_coherence
+from qimg_metrics.image.usefulness import train_and_test
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +54,14 @@ class Evaluation:
         class_entropy: of the found classes, 1 = equal shares.
         class_jsd: of the found classes from those asked (or from the training labels).
         nn_ratio: nearest-training distance over that of test images.
+        ndb: share of feature bins whose share of images differs from the test images'.
+        sliced_wasserstein: distance of the pixels from those of all test images; needs no network.
+        sliced_wasserstein_floor: what as many real training images get.
+        authenticity: share farther from its nearest training image than that one is from its own; 0 for copies.
+        structural_coherence: likeness to the nearest training image of the asked class over that of test images.
+        accepted: share judged to be the asked class with confidence.
+        train_on_synthetic: accuracy on test images of a small classifier that learned these images alone.
+        train_on_real: the same from as many training images.
         per_class: class accuracy of each class asked for.
         network: digest of the feature network; distances compare only within it.
         seed: of resamples and choices of rows.
@@ -68,6 +81,14 @@ class Evaluation:
     class_entropy: Estimate
     class_jsd: Estimate
     nn_ratio: Estimate
+    ndb: Estimate
+    sliced_wasserstein: Estimate
+    sliced_wasserstein_floor: Estimate
+    authenticity: Estimate
+    structural_coherence: Estimate | None
+    accepted: Estimate | None
+    train_on_synthetic: Estimate | None
+    train_on_real: Estimate | None
     per_class: tuple[Estimate, ...] = ()
     network: str
     seed: int
@@ -134,12 +155,18 @@ def evaluate_against(
     wanted = None
     if asked is not None:
         wanted = checked_labels(asked, n, "asked classes", n_classes=network.n_classes)
-    features, found = network.features_and_classes(array)
-    real = reference.test_features
-    value, draws = distance_and_draws(features, real, strata=wanted, seed=seed, resamples=resamples)
+    features, logits = network.features_and_logits(array)
+    found, rows, real = logits.argmax(axis=1), flat(array), reference.test_features
+    value, draws = distance_and_draws(
+        features, real, strata=wanted, seed=seed, resamples=resamples, allow_small=allow_small
+    )
 
     def floor_of(values: NDArray[np.float64], name: str) -> Estimate:
         return floor_estimate(values, n=n, n_reference=len(real), name=name, level=level)
+
+    def coherence(classes: NDArray[np.int64]) -> Estimate:
+        likeness = likeness_to_class(array, classes, reference.train, reference.train_labels)
+        return structural_coherence(likeness, reference.test_likeness, seed=seed, resamples=resamples, level=level)
 
     def ratio(floor: NDArray[np.float64], name: str) -> Estimate:
         return frechet_ratio(value, draws, floor, n=n, n_reference=len(real), seed=seed, name=name, level=level)
@@ -149,6 +176,7 @@ def evaluate_against(
     four = prdc(features, real[same], k=K, seed=seed, resamples=resamples, level=level)
     classes = network.n_classes
     target = reference.train_labels if wanted is None else wanted
+    distances, nearest = nearest_training(array, reference.train)
     return Evaluation(
         kid=kid(features, real, seed=seed, level=level),
         frechet=distance_estimate(value, draws, n=n, n_reference=len(real), by_class=wanted is not None, level=level),
@@ -163,13 +191,17 @@ def evaluate_against(
         class_accuracy=None if wanted is None else class_accuracy(found, wanted, level=level),
         class_entropy=class_entropy(found, n_classes=classes, seed=seed, resamples=resamples, level=level),
         class_jsd=class_jsd(found, target, n_classes=classes, seed=seed, resamples=resamples, level=level),
-        nn_ratio=ratio_of_distances(
-            nearest_training(array, reference.train)[0],
-            reference.test_distances,
-            seed=seed,
-            resamples=resamples,
-            level=level,
-        ),
+        nn_ratio=ratio_of_distances(distances, reference.test_distances, seed=seed, resamples=resamples, level=level),
+        ndb=ndb(features, reference.bins, seed=seed, resamples=resamples, level=level),
+        sliced_wasserstein=sliced_wasserstein(rows, reference.slices, seed=seed, level=level),
+        sliced_wasserstein_floor=floor_of(reference.sliced_floor, "sliced_wasserstein_floor"),
+        authenticity=authenticity_of(distances, nearest, reference.train, level=level),
+        structural_coherence=None if wanted is None else coherence(wanted),
+        accepted=None if wanted is None else accepted(logits, wanted, level=level),
+        train_on_synthetic=None
+        if wanted is None
+        else train_and_test(rows, wanted, reference.exam, seed=seed, level=level),
+        train_on_real=None if wanted is None else reference.train_on_real,
         per_class=() if wanted is None else class_accuracies(found, wanted, n_classes=classes, level=level),
         network=network.digest,
         seed=seed,

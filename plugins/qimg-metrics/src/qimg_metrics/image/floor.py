@@ -14,7 +14,7 @@ from scipy import stats
 from qimg_core.errors import DataError
 from qimg_metrics.bootstrap import LEVEL, Estimate, centred_interval, generator
 from qimg_metrics.image.arrays import checked_labels, checked_pair
-from qimg_metrics.image.frechet import distance_to, fixed_moments
+from qimg_metrics.image.frechet import check_size, distance_to, fixed_moments
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -27,13 +27,16 @@ def floor_draws(
     n: int = 2000,
     draws: int = 10,
     seed: int = 0,
+    allow_small: bool = False,
 ) -> NDArray[np.float64]:
     """Distances of `draws` disjoint random sets of `n` training rows from all test rows, shape (draws,).
 
     Raises:
-        DataError: fewer than n * draws training rows: the draws would overlap.
+        DataError: fewer than n * draws training rows: the draws would overlap; or fewer than 1,000 rows in a draw or in
+            the test set without `allow_small`.
     """
     train, test = checked_pair(train_features, test_features)
+    check_size(min(n, len(test)), allow_small)
     if draws < 2 or n < 2 or n * draws > len(train):
         raise DataError(f"wanted {draws} (at least 2) disjoint draws of {n} from {len(train)} training images")
     picked = generator(seed, "frechet_floor").permutation(len(train))[: n * draws].reshape(draws, n)
@@ -48,6 +51,7 @@ def floor_draws_of_classes(
     counts: ArrayLike,
     draws: int = 10,
     seed: int = 0,
+    allow_small: bool = False,
 ) -> NDArray[np.float64]:
     """As `floor_draws`, each draw with the given number of images of each class.
 
@@ -62,12 +66,15 @@ def floor_draws_of_classes(
         counts: images of each class in a draw, as asked of the generator.
         draws: how many at most; fewer where a class has not enough images for so many disjoint draws.
         seed: of the choice of rows.
+        allow_small: go on below 1,000 rows.
 
     Raises:
-        DataError: bad arrays, or a class without enough images for two disjoint draws.
+        DataError: bad arrays, a class without enough images for two disjoint draws, or fewer than 1,000 rows in a draw
+            or in the test set without `allow_small`.
     """
     train, test = checked_pair(train_features, test_features)
     labels, wanted = checked_labels(train_labels, len(train), "training labels"), np.asarray(counts, dtype=np.int64)
+    check_size(min(int(wanted.sum()), len(test)), allow_small)
     have = np.bincount(labels, minlength=len(wanted))
     possible = min((int(have[c] // k) for c, k in enumerate(wanted) if k), default=0)
     draws = min(draws, possible)
@@ -88,6 +95,7 @@ def frechet_floor(
     *,
     seed: int = 0,
     level: float = LEVEL,
+    allow_small: bool = False,
 ) -> Estimate:
     """What real images reach: the mean over disjoint draws of training images against the test images.
 
@@ -98,11 +106,12 @@ def frechet_floor(
         draws: how many.
         seed: of the choice of rows.
         level: of the Student interval of the mean over draws.
+        allow_small: go on below 1,000 rows.
 
     Raises:
-        DataError: bad arrays, or too few training rows for disjoint draws.
+        DataError: as `floor_draws`.
     """
-    values = floor_draws(train_features, test_features, n=n, draws=draws, seed=seed)
+    values = floor_draws(train_features, test_features, n=n, draws=draws, seed=seed, allow_small=allow_small)
     return floor_estimate(values, n=n, n_reference=len(np.asarray(test_features)), level=level)
 
 
@@ -172,4 +181,4 @@ def frechet_ratio(
 
 def _each(train: NDArray[np.float64], picked: NDArray[np.int64], test: NDArray[np.float64]) -> NDArray[np.float64]:
     mean, root, trace = fixed_moments(test)
-    return np.array([distance_to(train[rows], mean, root, trace) for rows in picked])
+    return np.array([distance_to(train[rows], mean, root, trace, allow_small=True) for rows in picked])  # was checked

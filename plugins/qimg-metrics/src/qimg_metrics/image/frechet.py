@@ -72,9 +72,10 @@ def frechet_distance(
         DataError: bad arrays, or fewer than 1,000 rows on a side without `allow_small`.
     """
     left, right = checked_pair(generated, reference)
-    _check_size(min(len(left), len(right)), allow_small)
     groups = None if strata is None else checked_labels(strata, len(left), "strata")
-    value, draws = distance_and_draws(left, right, strata=groups, seed=seed, resamples=resamples)
+    value, draws = distance_and_draws(
+        left, right, strata=groups, seed=seed, resamples=resamples, allow_small=allow_small
+    )
     return distance_estimate(
         value, draws, n=len(left), n_reference=len(right), by_class=groups is not None, level=level
     )
@@ -111,10 +112,16 @@ def distance_and_draws(
     strata: NDArray[np.int64] | None = None,
     seed: int,
     resamples: int,
+    allow_small: bool = False,
 ) -> tuple[float, NDArray[np.float64]]:
-    """The distance, and the distances of resampled generated rows (uncentred)."""
+    """The distance, and the distances of resampled generated rows (uncentred).
+
+    Raises:
+        DataError: fewer than 1,000 rows on a side without `allow_small`.
+    """
+    check_size(min(len(generated), len(reference)), allow_small)
     mean, root, trace = fixed_moments(reference)
-    value = distance_to(generated, mean, root, trace)
+    value = distance_to(generated, mean, root, trace, allow_small=allow_small)
     n = len(generated)
     draws = np.empty(resamples)
     for i, counts in enumerate(resample_counts(n, resamples, generator(seed, "frechet"), strata)):
@@ -124,7 +131,8 @@ def distance_and_draws(
     return value, draws
 
 
-def _check_size(n: int, allow_small: bool) -> None:
+def check_size(n: int, allow_small: bool) -> None:
+    """Raise DataError where a Frechet distance would be mostly bias; every way to one asks this first."""
     if n < SMALLEST and not allow_small:
         raise DataError(
             f"a Frechet distance from {n} images is mostly bias: wanted at least {SMALLEST} on both sides",
@@ -136,8 +144,20 @@ def _moments(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.fl
     return x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))
 
 
-def distance_to(rows: NDArray[np.float64], mean: NDArray[np.float64], root: NDArray[np.float64], trace: float) -> float:
-    """Distance of feature rows (n, d) from a reference given by `fixed_moments`."""
+def distance_to(
+    rows: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    root: NDArray[np.float64],
+    trace: float,
+    *,
+    allow_small: bool = False,
+) -> float:
+    """Distance of feature rows (n, d) from a reference given by `fixed_moments`.
+
+    Raises:
+        DataError: fewer than 1,000 rows without `allow_small`.
+    """
+    check_size(len(rows), allow_small)
     return _distance(*_moments(rows), mean, root, trace)
 
 

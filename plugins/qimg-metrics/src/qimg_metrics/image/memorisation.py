@@ -142,6 +142,17 @@ def authenticity(images: ArrayLike, train: ArrayLike, *, level: float = LEVEL) -
     """
     pool = checked_images(train, "training images")
     distance, index = nearest_training(images, pool)
+    return authenticity_of(distance, index, pool, level=level)
+
+
+def authenticity_of(
+    distance: NDArray[np.float64], index: NDArray[np.int64], pool: NDArray[np.floating], *, level: float = LEVEL
+) -> Estimate:
+    """`authenticity` from what `nearest_training` found in the training images `pool`.
+
+    Raises:
+        DataError: a single training image.
+    """
     unique, back = np.unique(index, return_inverse=True)
     own = nearest_training(pool[unique], pool, exclude=unique)[0][back]
     right, n = int((distance > own).sum()), len(distance)

@@ -1,83 +1,89 @@
-"""Train a feature network on an IDX dataset and write it with its record: ``python -m qimg_metrics.image.train``.
+"""Train a feature network for a labelled data set and write it with its card, the record of how it was made.
 
-The only module of the image metrics that reads a dataset; everything else takes arrays.
+The card stands beside the weights as JSON: digest of the weights, test accuracy with its interval, data, seed,
+versions and the command that does it again. Imports qimg_core's data sets, torch.
 """
 
 from __future__ import annotations
 
-import argparse
-import gzip
-import hashlib
 import json
-import os
 import platform
-import sys
 import time
-import zlib
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors
 import torch
 
-from qimg_core.errors import DataError
-from qimg_metrics.bootstrap import clopper_pearson
-from qimg_metrics.features import FeatureNetwork, train_feature_network
+from qimg_core.datasets import ArraySource
+from qimg_core.errors import ConfigurationError, DataError
+from qimg_core.storage import write_atomic
+from qimg_metrics.bootstrap import clopper_pearson, generator
+from qimg_metrics.feature_network import FORMAT, FeatureNetwork
+from qimg_metrics.feature_training import train_feature_network
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable
+    from pathlib import Path
 
-_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    from qimg_core.datasets import ImageSource
 
 
-def read_idx(path: Path) -> tuple[NDArray[np.uint8], str]:
-    """The array of an IDX file of unsigned bytes, gzipped or not, and ``sha256:`` of its unpacked bytes.
+def train_network(
+    train: ImageSource,
+    test: ImageSource,
+    out: Path,
+    *,
+    name: str,
+    seed: int = 0,
+    epochs: int = 8,
+    command: str = "",
+    progress: Callable[[int, int, float], object] | None = None,
+) -> tuple[FeatureNetwork, dict[str, Any]]:
+    """Train on one source, test on the other, write `out` and, beside it, its card ending in ``.json``.
+
+    Args:
+        train: labelled real images; never images that a generator made.
+        test: labelled images of the same shape and classes, which the training does not see.
+        out: the weights file.
+        name: of the network, e.g. ``fashion-28``.
+        seed: of weights, order, shifts and noise.
+        epochs: passes over the training images; small sets want more.
+        command: what a reader would type to do it again.
+        progress: as in `train_feature_network`.
+
+    Returns:
+        The network and its card.
 
     Raises:
-        DataError: not there, not IDX, of another element type, or shorter or longer than it says.
+        DataError: no labels, other shapes, a class in the test images that the training images lack. Nothing is
+            trained or written then.
     """
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
-        raise DataError(f"{path}: not an IDX file of unsigned bytes")
-    head = 4 + 4 * raw[3]
-    shape = tuple(int(v) for v in np.frombuffer(raw[4:head], dtype=">u4"))
-    if len(shape) != raw[3] or len(raw) - head != int(np.prod(shape)):
-        raise DataError(f"{path}: {len(raw) - head} bytes of values for the shape {shape}")
-    return np.frombuffer(raw, dtype=np.uint8, offset=head).reshape(shape), f"sha256:{hashlib.sha256(raw).hexdigest()}"
-
-
-def train(folder: Path, out: Path, *, seed: int, epochs: int, name: str) -> FeatureNetwork:
-    """Train on the training split in `folder`, test on its test split, write `out` and `out` with ``.json``.
-
-    Raises:
-        DataError: a file is missing or damaged; nothing is written then.
-    """
-    arrays, digests = {}, {}
-    for part in _PARTS:
-        path = folder / f"{part}.gz"
-        arrays[part], digests[part] = read_idx(path if path.is_file() else folder / part)
-    images, labels, test_images, test_labels = (arrays[part] for part in _PARTS)
-
-    def show(epoch: int, of: int, loss: float) -> None:
-        sys.stderr.write(f"epoch {epoch}/{of}  loss {loss:.4f}  {time.perf_counter() - start:.0f} s\n")
-
+    _check(train, test)
+    assert train.labels is not None
+    assert test.labels is not None
     start = time.perf_counter()
-    network = train_feature_network(_floats(images), labels.astype(np.int64), seed=seed, epochs=epochs, progress=show)
+    network = train_feature_network(train.all(), train.labels, seed=seed, epochs=epochs, progress=progress)
     seconds = time.perf_counter() - start
-    network = network.tested(_floats(test_images), test_labels.astype(np.int64))
-    accuracy = network.accuracy
-    assert accuracy is not None
-    right, n = accuracy
+    network = network.tested(test.all(), test.labels)
+    record = card(network, train, test, name=name, command=command, seconds=seconds)
+    write_atomic(out, network.to_bytes())
+    write_atomic(out.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+    return network, record
+
+
+def card(
+    network: FeatureNetwork, train: ImageSource, test: ImageSource, *, name: str, command: str, seconds: float
+) -> dict[str, Any]:
+    """The facts of a tested network, without floats."""
+    assert network.accuracy is not None
+    right, n = network.accuracy
     low, high = clopper_pearson(right, n)
-    record = {
+    return {
         "what": "independent classifier whose features the image metrics compare; saw real training images only, "
         "shifted by up to 2 pixels, half with normal noise up to 0.1",
         "name": name,
-        "format": "qimg-feature-network/1",
+        "format": FORMAT,
         "weights": network.digest,
         "accuracy": {
             "value": repr(right / n),
@@ -90,13 +96,17 @@ def train(folder: Path, out: Path, *, seed: int, epochs: int, name: str) -> Feat
             "on": "the test split, float16 weights as stored",
         },
         "dataset": {
-            "name": folder.name,
+            "name": train.name,
             "digest": network.metadata["dataset"],
-            "files": digests,
-            "n_train": len(images),
+            "sources": {"train": train.digest, "test": test.digest},
+            "files": {**train.provenance.get("unpacked_files", {}), **test.provenance.get("unpacked_files", {})},
+            "shape": network.metadata["shape"],
+            "classes": network.n_classes,
+            "n_train": train.n,
+            "n_test": test.n,
         },
-        "seed": seed,
-        "epochs": epochs,
+        "seed": int(network.metadata["seed"]),
+        "epochs": int(network.metadata["epochs"]),
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
         "versions": {
@@ -106,32 +116,46 @@ def train(folder: Path, out: Path, *, seed: int, epochs: int, name: str) -> Feat
             "safetensors": str(safetensors.__version__),
             "machine": platform.machine(),
         },
-        "command": f"OMP_NUM_THREADS={torch.get_num_threads()} python -m qimg_metrics.image.train "
-        f"--seed {seed} --epochs {epochs} --name {name} {folder.name} {out.name}",
+        "command": command,
     }
-    temporary = out.with_name(out.name + ".part")
-    network.save(temporary)
-    os.replace(temporary, out)
-    out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    return network
 
 
-def _floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return (images.astype(np.float32) / 255.0)[..., None] if images.ndim == 3 else images.astype(np.float32) / 255.0
+def held_out(source: ImageSource, share: float, *, seed: int) -> tuple[ArraySource, ArraySource]:
+    """Training and test images from data that come without a split: of each class, `share` is held out at random.
+
+    Raises:
+        DataError: no labels, or a class too small to have an image on both sides.
+        ConfigurationError: a share that is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise ConfigurationError(f"wanted a share between 0 and 1 to hold out, got {share}")
+    if source.labels is None:
+        raise DataError(f"{source.name} has no labels, which a classifier learns")
+    rng = generator(seed, "held_out_for_network")
+    test: list[int] = []
+    for c in np.unique(source.labels):
+        rows = rng.permutation(np.flatnonzero(source.labels == c))
+        k = max(1, round(share * len(rows)))
+        if k >= len(rows):
+            raise DataError(f"{source.name} has {len(rows)} images of class {c}: too few to hold {share:.0%} out")
+        test += rows[:k].tolist()
+    chosen = np.isin(np.arange(source.n), test)
+
+    def part(rows: Any, split: str) -> ArraySource:
+        how = {"of": source.digest, "held_out": repr(share), "seed": seed, "split": split}
+        labels = np.asarray(source.labels)[rows]
+        return ArraySource(
+            name=f"{source.name}/{split}", pixels=source.images(np.flatnonzero(rows)), labels=labels, provenance=how
+        )
+
+    return part(~chosen, "rest"), part(chosen, "held-out")
 
 
-def main() -> None:
-    """Read the command line and train."""
-    parser = argparse.ArgumentParser(prog="python -m qimg_metrics.image.train", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder with the four IDX files of a dataset")
-    parser.add_argument("out", type=Path, help="weights file to write (.safetensors); its record goes beside it")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--name", default="mnist-28")
-    given = parser.parse_args()
-    network = train(given.folder, given.out, seed=given.seed, epochs=given.epochs, name=given.name)
-    sys.stdout.write(f"{given.out}  {network.digest}  accuracy {network.metadata['accuracy']}\n")
-
-
-if __name__ == "__main__":
-    main()
+def _check(train: ImageSource, test: ImageSource) -> None:
+    for source in (train, test):
+        if source.labels is None:
+            raise DataError(f"{source.name} has no labels, which a classifier learns")
+    if train.shape != test.shape:
+        raise DataError(f"{train.name} has images {train.shape}, {test.name} {test.shape}", hint="--size")
+    if test.n_classes > train.n_classes:
+        raise DataError(f"{test.name} has {test.n_classes} classes, {train.name} {train.n_classes}")

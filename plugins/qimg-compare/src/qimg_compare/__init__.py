@@ -1,0 +1,1 @@
+"""Arms of one image generator compared under a plan that was written down first (imports nothing here)."""

@@ -1,0 +1,296 @@
+"""One run in a process of its own: train, sample, measure, one result file (imports qimg_core, qimg_metrics, torch).
+
+The run writes a ledger of its own, so that runs can go side by side (a log has one writer). It goes on with a training
+that was killed, and ends at once when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import torch
+
+from qimg_compare.bench import Bench, open_bench
+from qimg_compare.plan import ArmPlan, ComparePlan, plan_from_json
+from qimg_compare.result import Head, Measured, RunResult, run_folder, write_result
+from qimg_core.budget import Budget
+from qimg_core.cli.options import parse_amount
+from qimg_core.errors import QimgError, WeightsError
+from qimg_core.images import Images
+from qimg_core.ledger import canonical
+from qimg_core.ledger.opening import open_ledger
+from qimg_core.noise import parse_noise
+from qimg_core.plugins import Registry
+from qimg_core.seeds import derive_seed
+from qimg_core.session import Session
+from qimg_core.storage import ensure_folder, sha256_digest, write_atomic
+from qimg_core.training import state_path, train
+from qimg_core.weights import load_weights
+from qimg_metrics.evaluation import evaluate_against
+from qimg_metrics.image.acceptance import per_accepted
+
+if TYPE_CHECKING:
+    from qimg_core.generator import Generator
+    from qimg_core.images import TrainStep
+    from qimg_metrics.bootstrap import Estimate
+
+PLAN, LOG, ERROR = "plan.json", "log.txt", "error.json"
+EVERY = 250
+SHOWN = 40
+"""Images of each run that are kept as a picture."""
+
+
+def work(folder: str, arm: str, seed: int, registered: str) -> None:
+    """Make one run; the process's whole life. Ends it with exit code 1 where the run failed.
+
+    Args:
+        folder: of the comparison.
+        arm: of its plan, or a control.
+        seed: one of its seeds.
+        registered: digest of the entry that holds the plan.
+    """
+    _end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the comparison, which ends its runs
+    torch.set_num_threads(1)  # runs go side by side: one core each
+    home = Path(folder)
+    own = ensure_folder(run_folder(home, arm, seed))
+    (own / ERROR).unlink(missing_ok=True)
+    with (own / LOG).open("a", buffering=1) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            make_run(home, arm, seed, registered, Registry())
+        except Exception as error:
+            traceback.print_exc()
+            sys.stderr.flush()
+            words = error.message if isinstance(error, QimgError) else str(error)
+            document = {"type": type(error).__name__, "message": words, "log": str(own / LOG)}
+            write_atomic(own / ERROR, json.dumps(document).encode())
+            sys.exit(1)
+
+
+def make_run(home: Path, arm: str, seed: int, registered: str, registry: Registry) -> RunResult:
+    """Make one run in this process.
+
+    Raises:
+        QimgError: what the training, the sampling or the measuring raise.
+    """
+    plan = plan_from_json(canonical.loads((home / PLAN).read_bytes()))
+    bench = open_bench(plan, home, registry)
+    own = ensure_folder(run_folder(home, arm, seed))
+    base = RunResult(
+        plan=plan.digest,
+        registered=registered,
+        arm=arm,
+        seed=seed,
+        data=bench.train.digest,
+        network=bench.reference.network.digest,
+        metrics={},
+        n=plan.n,
+    )
+    if arm in plan.controls:
+        result = _control(base, bench, own, registry)
+    else:
+        result = _model(base, plan, plan.arm(arm), bench, own, registry)
+    with open_ledger(own / "ledger", registry, create=False, read_only=True) as log:
+        head = Head(origin=log.origin, size=len(log), checkpoint=sha256_digest(log.checkpoints()[-1]))
+    result = attrs.evolve(result, log=head)
+    write_result(own, result)
+    return result
+
+
+def _control(base: RunResult, bench: Bench, own: Path, registry: Registry) -> RunResult:
+    rng = np.random.default_rng(derive_seed(base.seed, "compare", base.arm))
+    if base.arm == "real":
+        pixels, labels = bench.spare
+        rows = rng.choice(len(pixels), base.n, replace=False)
+        chosen = pixels[rows]
+    else:
+        labels = np.asarray(bench.train.labels)
+        rows = rng.choice(bench.train.n, base.n, replace=False)
+        chosen = bench.train.images(rows)
+    images = Images(pixels=chosen, labels=labels[rows], quantum=False, simulated=False)
+    with Session(own / "ledger", seed=base.seed, registry=registry) as session:
+        result = attrs.evolve(base, pixels=images.digest, runs=(session.run,))
+        return _measured(session, result, images, bench, conditional=True, own=own)
+
+
+def _model(base: RunResult, plan: ComparePlan, arm: ArmPlan, bench: Bench, own: Path, registry: Registry) -> RunResult:
+    given: dict[str, Any] = {
+        "seed": base.seed,
+        "backend": arm.backend,
+        "noise": None if arm.noise is None else parse_noise(arm.noise),
+        "shots": arm.shots,
+        "budget": Budget(max_cost=parse_amount(arm.max_cost)),
+        "registry": registry,
+    }
+    result = base
+    weights: str | Path
+    if arm.weights is None:
+        weights = own / "weights.safetensors"
+        if not _trained(weights, arm, bench, base.seed):
+            result = _train(result, arm, bench, weights, own, given)
+            _keep_training(own, result)
+        result = _kept_training(own, attrs.evolve(result, steps=arm.steps))
+    else:
+        weights = arm.weights.replace("{seed}", str(base.seed))
+    with Session(own / "ledger", activity="generate", **given) as session:
+        model = session.generator(arm.generator, weights=weights, **_settings(arm))
+        begin = time.perf_counter()
+        images = model.sample(plan.n, seed=derive_seed(base.seed, "compare", "sample"))
+        seconds = time.perf_counter() - begin
+        tally = session.log.recorder.tally
+        assert model.saved is not None
+        result = attrs.evolve(
+            result,
+            parameters=attrs.asdict(model.parameters),
+            sample_seconds=seconds,
+            sample_executions=tally.executions,
+            sample_rows=tally.rows,
+            sample_shots=tally.shots,
+            cost=result.cost + session.spending.cost,
+            kinds=tuple(sorted(tally.kinds)),
+            quantum=images.quantum,
+            simulated=images.simulated,
+            weights=model.saved.digest,
+            pixels=images.digest,
+            runs=(*result.runs, session.run),
+        )
+        return _measured(session, result, images, bench, conditional=_conditional(model), own=own)
+
+
+def _settings(arm: ArmPlan) -> dict[str, Any]:
+    return {**arm.settings, "arm": arm.arm}
+
+
+def _conditional(model: Generator) -> bool:
+    """Does the model ask for classes? One of a single class does not."""
+    return bool(getattr(model.config, "classes", 0) != 1)
+
+
+def _trained(weights: Path, arm: ArmPlan, bench: Bench, seed: int) -> bool:
+    """Are whole weights of this run there already? They are written last, and atomically."""
+    if not weights.exists():
+        return False
+    facts = load_weights(weights).facts
+    wanted = {"steps": arm.steps, "seed": str(seed), "arm": arm.arm.value}
+    if any(facts.get(k) != v for k, v in wanted.items()) or facts["data"]["digest"] != bench.train.digest:
+        raise WeightsError(f"{weights} belongs to another training", hint="remove the folder of this run")
+    return True
+
+
+def _train(result: RunResult, arm: ArmPlan, bench: Bench, weights: Path, own: Path, given: dict[str, Any]) -> RunResult:
+    """Train from the beginning, or from where a killed process had saved its state."""
+    clock = own / "clock.json"
+    resume = state_path(weights).exists()
+    before = json.loads(clock.read_bytes())["seconds"] if resume and clock.exists() else 0.0
+    begin = time.perf_counter()
+
+    def progress(step: TrainStep) -> None:
+        if step.step % EVERY == 0:  # the state is saved right after this call
+            write_atomic(clock, json.dumps({"seconds": before + time.perf_counter() - begin}).encode())
+
+    with Session(own / "ledger", activity="train", **given) as session:
+        model = session.generator(arm.generator, **_settings(arm))
+        train(
+            session,
+            model,
+            bench.train,
+            steps=arm.steps,
+            out=weights,
+            resume=resume,
+            every=EVERY,
+            progress=progress,
+        )
+        tally = session.log.recorder.tally
+        return attrs.evolve(
+            result,
+            steps=arm.steps,
+            train_seconds=before + time.perf_counter() - begin,
+            train_executions=tally.executions,
+            train_shots=tally.shots,
+            cost=result.cost + session.spending.cost,
+            runs=(*result.runs, session.run),
+        )
+
+
+def _keep_training(own: Path, result: RunResult) -> None:
+    """What the training took, for a process that is killed between training and measuring."""
+    document = {
+        "steps": result.steps,
+        "train_seconds": result.train_seconds,
+        "train_executions": result.train_executions,
+        "train_shots": result.train_shots,
+        "cost": str(result.cost),
+        "runs": list(result.runs),
+    }
+    write_atomic(own / "training.json", json.dumps(document).encode())
+
+
+def _kept_training(own: Path, result: RunResult) -> RunResult:
+    file = own / "training.json"
+    if not file.exists():  # killed between the weights and this file: the weights stand, their time is not known
+        return result
+    d = json.loads(file.read_bytes())
+    return attrs.evolve(result, **{**d, "cost": type(result.cost)(d["cost"]), "runs": tuple(d["runs"])})
+
+
+def _measured(
+    session: Session, result: RunResult, images: Images, bench: Bench, *, conditional: bool, own: Path
+) -> RunResult:
+    """Judge the images, write what was found into the run's own log, keep a picture of some."""
+    asked = np.asarray(images.labels, dtype=np.int64) if conditional and images.labels is not None else None
+    found = evaluate_against(images.pixels.copy(), asked, bench.reference, allow_small=True)
+    metrics = {e.name: Measured(value=e.value, low=e.low, high=e.high, n=e.n) for e in found.estimates}
+    if result.arm not in ("real", "copy"):
+        metrics |= _operation(result, found.accepted)
+    result = attrs.evolve(result, metrics=metrics)
+    body = canonical.dumps(result.to_json())
+    facts = {"plan": result.plan, "arm": result.arm, "seed": result.seed, "artefacts": {"result": session.put(body)}}
+    session.record("compare.measured", {"schema": "qimg.compare.measured/1", **facts})
+    images[: min(len(images), SHOWN)].save(own / "images.png", columns=10)
+    return result
+
+
+def _operation(result: RunResult, share: Estimate | None) -> dict[str, Measured]:
+    """Seconds and money of an image, and of an accepted one; without classes, every image is accepted."""
+
+    def each(e: Estimate) -> Measured:
+        high = e.high if math.isfinite(e.high) else e.value  # perhaps none is accepted: no upper end can be given
+        return Measured(value=e.value, low=e.low, high=high, n=e.n)
+
+    seconds = result.sample_seconds / result.n
+    made = {"seconds_per_image": Measured(value=seconds, low=seconds, high=seconds, n=result.n)}
+    for name, total in (("seconds", result.sample_seconds), ("cost", float(result.cost))):
+        whole = f"{name}_per_accepted_image"
+        if share is None:
+            made[whole] = Measured(value=total / result.n, low=total / result.n, high=total / result.n, n=result.n)
+        elif share.value > 0:
+            made[whole] = each(per_accepted(total, share, name=whole, unit=name))
+    return made
+
+
+def _end_with_parent() -> None:
+    """A comparison that is killed leaves no run behind that would hold ledgers and cores."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(75)
+
+    threading.Thread(target=watch, daemon=True).start()
