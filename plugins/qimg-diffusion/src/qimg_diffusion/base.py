@@ -1,4 +1,4 @@
-"""`FlowGenerator`: what the flow-matching models of this plugin share (imports qimg_core, torch, numpy).
+"""`FlowGenerator`: what the flow-matching models of this plugin share (imports qimg_core, torch_generator, flow).
 
 A model adds its net and the two maps between images and the space the flow lives in.
 """
@@ -13,28 +13,27 @@ import torch
 from torch.func import functional_call
 
 from qimg_core.errors import ConfigurationError, DataError
-from qimg_core.generation import check_noise, conditions, initial_noise, record_images
-from qimg_core.generator import Generator, Parameters, Workload
 from qimg_core.images import Images, TrainStep
-from qimg_core.measurement import LocalStates
-from qimg_core.seeds import derive_seed
-from qimg_core.weights import check_state
 from qimg_diffusion.flow import Trace, calls, draw_times, flow_loss, guided, solve, unsolve
-from qimg_diffusion.layers import ArmMap, measurement_of
-from qimg_diffusion.optimise import Optimiser, arrays, assign, learning_rate
+from qimg_diffusion.optimise import Optimiser, learning_rate
+from qimg_diffusion.torch_generator import TorchGenerator
+from qimg_diffusion.torch_generator import owned as owned
+from qimg_diffusion.torch_generator import seeded as seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
     from qimg_core.datasets import ImageSource
     from qimg_core.session import Session
+    from qimg_core.torch_layer import QuantumLayer
+    from qimg_diffusion.layers import ArmMap
 
     Array = npt.NDArray[np.float32]
 
 
-class FlowGenerator(Generator):
+class FlowGenerator(TorchGenerator):
     """A velocity field trained by flow matching, sampled by an ODE with classifier-free guidance.
 
     The configuration has: size, channels, classes; batch, rate, observable_rate, decay, average,
@@ -44,16 +43,15 @@ class FlowGenerator(Generator):
         trace: called with (step, t, x) at every step of the solver, once per sampled batch.
     """
 
+    method = "rectified flow matching"
     trace: Trace | None = None
     sampling_settings = frozenset({"sample_steps", "method", "guidance", "sample_batch"})
 
     def __init__(self, session: Session, config: Any) -> None:
         super().__init__(session, config)
-        self.net = self.build()
         c = config
         rates = {"observable_parameters": c.observable_rate}
         self.optimiser = Optimiser(self.net, rate=c.rate, rates=rates, decay=c.decay, average=c.average)
-        self._samples = 0
 
     # -- what a model adds -------------------------------------------------------------------
 
@@ -131,10 +129,6 @@ class FlowGenerator(Generator):
         self.session.step(step, metrics)
         return TrainStep(step=step, metrics=metrics)
 
-    def rng(self, *names: str | int) -> np.random.Generator:
-        """Random numbers for a named purpose of training."""
-        return np.random.Generator(np.random.PCG64(self.session.seed_for("train", *names)))
-
     def begin(self) -> None:
         """Before the first step of a training that was not interrupted."""
         self.optimiser.restart()
@@ -164,10 +158,7 @@ class FlowGenerator(Generator):
                 f"{images.name} has {images.n_classes} classes, the model {c.classes}",
                 hint=f"--set classes={images.n_classes}",
             )
-        for at in range(0, images.n, 8192):
-            part = images.images(range(at, min(at + 8192, images.n)))
-            if not (np.isfinite(part).all() and part.min() >= 0 and part.max() <= 1):
-                raise DataError(f"{images.name}: NaN or pixels outside [0, 1] among the {len(part)} images from {at}")
+        self.check_pixels(images)
 
     # -- sampling ----------------------------------------------------------------------------
 
@@ -176,43 +167,20 @@ class FlowGenerator(Generator):
         out: torch.Tensor = functional_call(self.net, self.optimiser.averages, (x, t, labels))
         return out
 
-    def sample(
-        self,
-        n: int,
-        *,
-        condition: Sequence[int] | None = None,
-        noise: Array | None = None,
-        seed: int | None = None,
-    ) -> Images:
-        """See `Generator.sample`: the same noise and condition give the same images.
-
-        Raises:
-            DataError: a class that the model does not know, or noise of the wrong shape or with NaN.
-        """
+    def made(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The ODE from noise to data, and its end as pixels."""
         c = self.config
-        labels = conditions(n, condition, c.classes)
-        if noise is not None:
-            noise, seed = check_noise(noise, n, self.noise_shape), None
-        else:
-            if seed is None:
-                seed = self.session.seed_for("sample", self.name, self._samples)
-                self._samples += 1
-            noise = initial_noise(self.session, n, self.noise_shape, seed=seed)
         field = guided(self.velocity, c.guidance, c.classes)
-        done = []
-        with torch.no_grad():
-            for x, y in self._batches(noise, labels):
-                end = solve(field, x, y, steps=c.sample_steps, method=c.method, trace=self.trace)
-                done.append(self.to_pixels(end, y).clamp(0, 1))
-        pixels = torch.cat(done).numpy()
-        images = Images(pixels=pixels, labels=labels, quantum=False, simulated=False)
-        settings = {
-            "steps": c.sample_steps,
-            "method": c.method,
-            "guidance": repr(float(c.guidance)),
-            "batch": c.sample_batch,
-        }
-        return record_images(self.session, self, images, seed=seed, noise=noise, condition=labels, settings=settings)
+        return self.to_pixels(
+            solve(field, noise, labels, steps=c.sample_steps, method=c.method, trace=self.trace), labels
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the solver."""
+        c = self.config
+        guidance = repr(float(c.guidance))
+        return {**super().settings, "steps": c.sample_steps, "method": c.method, "guidance": guidance}
 
     def invert(self, images: Images) -> Array:
         """Images back to their initial noise (n, *noise_shape): the sampler's ODE run backwards.
@@ -229,87 +197,25 @@ class FlowGenerator(Generator):
         field = guided(self.velocity, c.guidance, c.classes)
         done = []
         with torch.no_grad():
-            for pixels, y in self._batches(images.pixels.astype(np.float32), images.labels):
+            for pixels, y in self.batches(images.pixels.astype(np.float32), images.labels):
                 x = self.to_flow(pixels.numpy(), y)
                 done.append(unsolve(field, x, y, steps=c.sample_steps, method=c.method))
         out: Array = torch.cat(done).numpy()
         return out
 
-    def _batches(self, rows: Any, labels: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        size = self.config.sample_batch
-        x, y = owned(np.array(rows, dtype=np.float32)), torch.tensor(labels, dtype=torch.int64)
-        return zip(torch.split(x, size), torch.split(y, size), strict=True)
-
     # -- facts -------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Array]:
-        """The averaged weights by name."""
-        return arrays(self.optimiser.averages)
-
-    def load(self, state: Mapping[str, Array]) -> None:
-        """See `Generator.load`."""
-        check_state(state, {k: tuple(v.shape) for k, v in self.optimiser.averages.items()}, self.name)
-        assign(self.net.state_dict(), state)
-        self.optimiser.restart()
-
-    def workload(self, n: int) -> Workload:
-        """Bounds for ``sample(n)``: every evaluation of the field is one request per batch of images."""
-        c = self.config
-        quantum = self.layer is not None and self.layer.quantum is not None
-        evaluations = calls(c.sample_steps, c.method) if quantum else 0
-        batches = -(-n // c.sample_batch)
-        shots, bases = self.session.shots, 1
-        if quantum and shots is not None:
-            measured = measurement_of(self.layer)
-            bases = sum(3 ** len(w) for w in measured.windows) if isinstance(measured, LocalStates) else 1
-        rows = evaluations * n * (1 if c.guidance == 1 else 2)
-        return Workload(requests=evaluations * batches, rows=rows, bases=bases, shots=shots if quantum else None)
+    @property
+    def quantum(self) -> QuantumLayer | None:
+        """The layer's circuit."""
+        return None if self.layer is None else self.layer.quantum
 
     @property
-    def parameters(self) -> Parameters:
-        """Counts of what is trained."""
+    def evaluations(self) -> int:
+        """Every evaluation of the field is one request."""
+        return calls(self.config.sample_steps, self.config.method)
 
-        def count(parameters: Any) -> int:
-            return sum(p.numel() for p in parameters if p.requires_grad)
-
-        circuit = observable = 0
-        if self.layer is not None and (q := self.layer.quantum) is not None:
-            circuit, observable = count([q.weights]), count([q.observable_parameters])
-        layer = 0 if self.layer is None else count(self.layer.parameters())
-        return Parameters(total=count(self.net.parameters()), layer=layer, circuit=circuit, observable=observable)
-
-    def describe(self) -> dict[str, Any]:
-        """Facts for the record."""
-        p = self.parameters
-        facts: dict[str, Any] = {
-            "model": type(self).__name__,
-            "method": "rectified flow matching",
-            "arm": self.arm.value,
-            "parameters": {"total": p.total, "layer": p.layer, "circuit": p.circuit, "observable": p.observable},
-            "circuit": None,
-        }
-        if self.layer is not None and (q := self.layer.quantum) is not None:
-            facts["circuit"] = {"digest": q.circuit.digest, "wires": q.circuit.n_wires, "gates": len(q.circuit.gates)}
-        return facts
-
-
-def owned(array: npt.NDArray[Any]) -> torch.Tensor:
-    """A copy in memory that torch aligned itself.
-
-    Numpy's memory begins anywhere; where it begins can change the last bit of a convolution, and a replay
-    in another process would not be equal.
-    """
-    return torch.from_numpy(array).clone()
-
-
-def seeded(session: Session, *names: str | int) -> Any:
-    """Context in which torch's own initialisers draw from a derived seed; the global state is kept."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def context() -> Iterator[None]:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(session.seed, "init", *names))
-            yield
-
-    return context()
+    @property
+    def rows_per_image(self) -> int:
+        """With guidance the field is asked twice, with the class and without."""
+        return 1 if self.config.guidance == 1 else 2

@@ -15,6 +15,7 @@ import torch
 from attrs import frozen
 from torch import nn
 
+from qimg_circuits.observables.adaptive import MOST_WIRES
 from qimg_core.errors import ConfigurationError
 from qimg_core.generator import Arm, arm_field
 from qimg_core.weights import check_state
@@ -59,6 +60,7 @@ class LatentFlowConfig:
         embedding: length of the class embedding.
         wires: of the circuit, 2 to 10.
         layers: how often angles are uploaded; every layer has its own.
+        observables: trained matrices over all wires, up to 6 of them; each pair of wires has one more.
         batch: vectors a training step of the velocity.
         rate: its largest learning rate.
         observable_rate: that of the observables' entries.
@@ -88,6 +90,7 @@ class LatentFlowConfig:
     embedding: int = 8
     wires: int = 8
     layers: int = 5
+    observables: int = 0
     batch: int = 256
     rate: float = 4e-3
     observable_rate: float = 1e-2
@@ -108,6 +111,10 @@ class LatentFlowConfig:
         if not 2 <= self.wires <= 10 or self.layers < 1 or self.latent < 1:
             raise ConfigurationError(
                 f"wanted 2 to 10 wires, and 1 layer and latent or more, got {self.wires}, {self.layers}, {self.latent}"
+            )
+        if self.observables < 0 or (self.observables and self.wires > MOST_WIRES):
+            raise ConfigurationError(
+                f"wanted observables >= 0, on up to {MOST_WIRES} wires, got {self.observables} on {self.wires}"
             )
         if not 0 < self.compressor_share < 1:
             raise ConfigurationError(f"compressor_share: wanted a share between 0 and 1, got {self.compressor_share}")
@@ -185,8 +192,9 @@ class LatentFlow(FlowGenerator):
         with seeded(self.session, "layer"):
             if c.arm is Arm.BYPASS:
                 return LinearMap(n_in, c.latent)
+            windows = [(tuple(range(c.wires)), c.observables)] if c.observables else []
             encoder, circuit, initial, observable = reuploading(
-                c.wires, c.layers, [], shared=False, seed=self.session.seed_for("init")
+                c.wires, c.layers, windows, shared=False, seed=self.session.seed_for("init")
             )
             layer = QuantumMap(
                 self.session,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qimg_core.plugins import GeneratorSpec, hookimpl
+from qimg_core.hooks import DatasetSpec, GeneratorSpec, hookimpl
 
 
 @hookimpl
@@ -26,4 +26,21 @@ def qimg_generators() -> list[GeneratorSpec]:
             target="qimg_diffusion.paper_2602.model:PaperUNet",
             summary="the published model of arXiv:2602.03405, as released",
         ),
+        GeneratorSpec(
+            name="quddpm",
+            target="qimg_diffusion.quddpm.model:QuDDPM",
+            summary="quantum states by denoising: T circuits with measured ancillas, after arXiv:2310.05866",
+        ),
+    ]
+
+
+@hookimpl
+def qimg_datasets() -> list[DatasetSpec]:
+    """Ensembles of states for ``quddpm``."""
+    target = "qimg_diffusion.quddpm.ensembles:open_"
+    return [
+        DatasetSpec(name="states-cluster-1", target=f"{target}cluster_1", summary="one-wire states around |0>"),
+        DatasetSpec(name="states-cluster-2", target=f"{target}cluster_2", summary="two-wire states around |00>"),
+        DatasetSpec(name="states-circle", target=f"{target}circle", summary="one-wire states of real amplitudes"),
+        DatasetSpec(name="states-ising-4", target=f"{target}ising", summary="ground states of an Ising chain"),
     ]

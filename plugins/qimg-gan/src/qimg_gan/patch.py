@@ -22,8 +22,8 @@ from qimg_circuits.observables.probabilities import ProbabilityReadout
 from qimg_core.errors import ConfigurationError
 from qimg_core.generator import Arm, arm_field
 from qimg_core.torch_layer import QuantumLayer
-from qimg_diffusion.base import seeded
 from qimg_diffusion.layers import ClassicalMap, LinearMap, without_entanglers
+from qimg_diffusion.torch_generator import seeded
 from qimg_gan.adversarial import AdversarialGenerator
 
 if TYPE_CHECKING:

@@ -19,4 +19,19 @@ def qimg_generators() -> list[GeneratorSpec]:
             target="qimg_gan.implicit:ImplicitGan",
             summary="a circuit is asked for one pixel after the other, by its coordinates",
         ),
+        GeneratorSpec(
+            name="frqi-gan",
+            target="qimg_gan.frqi:FrqiGan",
+            summary="one circuit holds the whole image: address wires in superposition and a colour wire",
+        ),
+        GeneratorSpec(
+            name="prior-gan",
+            target="qimg_gan.prior:PriorGan",
+            summary="a classical Wasserstein GAN on the bit strings of a Born machine, sampled once",
+        ),
+        GeneratorSpec(
+            name="latent-gan",
+            target="qimg_gan.latent:LatentGan",
+            summary="a circuit with noise in every layer makes latent vectors, a decoder makes them images",
+        ),
     ]
