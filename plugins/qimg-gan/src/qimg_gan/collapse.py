@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int64]
 
 LEAST_SPREAD = 0.35
-"""Of real images' distances. After short trainings on MNIST models of this plugin had 0.6 or more, a collapsed one 0."""
+"""Of real images' distances. After short trainings on MNIST models of ours had 0.6 or more, a collapsed one 0."""
 
 LEAST_ENTROPY = 0.6
 """Of the entropy of the classes asked."""
