@@ -1,0 +1,125 @@
+"""Write `docs/reference/generators.md`: what every installed generator is made of and asks of a device.
+
+usage: generators_table.py [OUT.md]
+The numbers come from the models themselves, untrained and with their default settings, and from the plans of their
+sampling; nothing is executed. Quality is read from the model cards, where there are any.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from qimg_core.circuit.resources import resources
+from qimg_core.errors import QimgError
+from qimg_core.generator import Arm
+from qimg_core.planning import PlanningSession, SamplingPlan, plan_sampling
+from qimg_core.plugins import Registry
+
+SHOTS = 1000
+CARDS = Path(__file__).parents[1] / "models"
+PAGE = Path(__file__).parents[1] / "reference" / "generators.md"
+
+HEAD = f"""# Generators
+
+Every generator that ships, with its default settings. The first table is what it is made of, each number counted by the model
+itself; the second what one image asks of a device, from the plan that [`qimg plan`](cli.md#qimg-plan) shows: *rows* are circuit
+evaluations with inputs of their own, *bases* the measurement bases of each on hardware, *shots* the product with {SHOTS:,} shots
+each. This page is written by `docs/recipes/generators_table.py`; nothing was trained or executed for it.
+
+A quantum layer is never shown without its classical twin and its bypass, which is what is left where the layer is taken out. A
+twin has as many trained numbers as the layer; that of `prior-gan` is the copula with the same marginals and correlations as the
+Born machine's strings, and has as many as those.
+What their images are worth is in the [model cards](../index.md), for those that have been measured.
+"""
+
+
+def model_of(name: str, arm: Arm, shots: int | None, n: int = 1) -> tuple[Any, SamplingPlan | None]:
+    """A model and the plan of its sampling; None where it refuses such a session."""
+    with PlanningSession(None, seed=0, shots=shots) as session:
+        model = session.generator(name, arm=arm)
+        return model, plan_sampling(model, n)
+
+
+def made_of(name: str) -> str:
+    """A row of the first table."""
+    numbers = {arm: model_of(name, arm, None)[0].parameters for arm in (Arm.QUANTUM, Arm.TWIN, Arm.BYPASS)}
+    q, t, b = numbers.values()
+    return f"| `{name}` | {q.total:,} | {q.layer:,} | {q.circuit:,} | {q.observable:,} | {t.layer:,} | {b.layer:,} |"
+
+
+def asked(name: str) -> str:
+    """A row of the second table."""
+    _, exact = model_of(name, Arm.QUANTUM, None)
+    assert exact is not None
+    assert exact.first is not None
+    circuit = exact.first.request.circuit
+    report = resources(circuit)
+    try:
+        _, sampled = model_of(name, Arm.QUANTUM, SHOTS)
+    except QimgError:
+        sampled = None
+    w = exact.workload
+    bases = "-" if sampled is None else f"{sampled.workload.bases:,}"
+    shots = "exact states only" if sampled is None else f"{sampled.workload.total_shots:,}"
+    return (
+        f"| `{name}` | {circuit.n_wires} | {report.two_qubit_gates} | {report.depth} | {w.requests:,} | {w.rows:,} | "
+        f"{bases} | {shots} |"
+    )
+
+
+def quality(name: str) -> str | None:
+    """A row of the third table, from the first table of the model's card."""
+    path = CARDS / f"{name}.md"
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8")
+
+    def row(metric: str) -> list[str]:
+        found = re.search(rf"^\| {metric} \|(.*)\|$", text, re.MULTILINE)
+        return ["-"] * 3 if found is None else [cell.strip() for cell in found[1].split("|")]
+
+    sizes = row("N v test images")
+    cells = [
+        f"{a}<br>{b}<br>{c}"
+        for a, b, c in zip(row("frechet_ratio"), row("coverage"), row("class_accuracy"), strict=True)
+    ]
+    return f"| [`{name}`](../models/{name}.md) | {' | '.join(cells)} | {sizes[0]} |"
+
+
+def page() -> str:
+    """The whole page."""
+    names = sorted(spec.name for spec in Registry().specs("generator").values())
+    shown = [row for name in names if (row := quality(name)) is not None]
+    return "\n".join(
+        [
+            HEAD,
+            "## Made of",
+            "",
+            "| generator | trained numbers | of the layer | gate angles | read-out | twin's layer | bypass's layer |",
+            "|---|---|---|---|---|---|---|",
+            *(made_of(name) for name in names),
+            "",
+            "## Asked of a device for one image",
+            "",
+            "| generator | wires | gates on two wires | depth | requests, one after the other | rows | bases | shots |",
+            "|---|---|---|---|---|---|---|---|",
+            *(asked(name) for name in names),
+            "",
+            "## Measured",
+            "",
+            "Training seed 1 of each card: Frechet distance over its floor, coverage, class accuracy, with 95 % intervals.",
+            "",
+            "| generator | quantum | twin | bypass | N v test images |",
+            "|---|---|---|---|---|",
+            *shown,
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
+    target.write_text(page(), encoding="utf-8")
