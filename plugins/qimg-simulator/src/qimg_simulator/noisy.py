@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qimg_simulator.angles import AngleTable, columns
+from qimg_simulator.affine import Affine
+from qimg_simulator.angles import columns
 from qimg_simulator.channels import AXIS_DIGITS, confusion_transfer
 from qimg_simulator.noisy_evolve import Path, run
 from qimg_simulator.noisy_plan import Stage, compile_noisy, gather_of
@@ -74,9 +75,9 @@ class NoisyProgram:
         self._gathers = {id(s): gather_of(s, self.n) for s in plan.stages if s.kind == "map"}
         angles: list[Angle] = []
         self._steps = {id(s): self._steps_of(s, angles) for s in plan.stages if s.kind != "runs"}
-        self._turns = AngleTable(angles, self._rows, self._like)
+        self._turns = Affine(angles, self._rows, self._like)
         stacked = {**self._shared, **{p: c + len(self._shared) for p, c in self._rows.items()}}
-        self._registers = [(AngleTable(g.angles, stacked, self._like), 2 ** len(g.wires)) for g in plan.prepared]
+        self._registers = [(Affine(g.angles, stacked, self._like), 2 ** len(g.wires)) for g in plan.prepared]
         self._whole: Path | None = None
         self._paths: dict[object, Path] = {}
         # columns of the state: one for each row as soon as anything differs by row

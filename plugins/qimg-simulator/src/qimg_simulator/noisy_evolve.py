@@ -19,7 +19,7 @@ from qimg_simulator.noisy_steps import Numbers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qimg_simulator.angles import AngleTable
+    from qimg_simulator.affine import Affine
     from qimg_simulator.noisy_product import Rows, Start
     from qimg_simulator.noisy_runs import Kron, RunBank
     from qimg_simulator.noisy_steps import Step
@@ -42,7 +42,7 @@ class Path:
 
     bank: RunBank
     start: Start
-    turns: AngleTable
+    turns: Affine
     kron: Kron
     pushed: tuple[Step, ...]
     pulled: tuple[Step, ...]
@@ -129,7 +129,7 @@ class _Run(torch.autograd.Function):
             g = pulled
         registers = path.start.pull(start_tape, g, rows, runs, by_row)
         if by_row is not None and numbers.of_angles is not None and path.turns.size:
-            by_row += path.turns.pull(numbers.of_angles, rows)
+            path.turns.pull(numbers.of_angles, by_row)
         weights = None
         if runs is not None:
             path.kron.pull(kron_tape, numbers.of_blocks, runs)

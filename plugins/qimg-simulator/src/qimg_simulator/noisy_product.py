@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qimg_simulator.angles import AngleTable
+from qimg_simulator.affine import Affine
 from qimg_simulator.channels import ROTATIONS
 from qimg_simulator.noisy_runs import slopes
 from qimg_simulator.primitives import Rotation
@@ -109,7 +109,7 @@ class Start:
             return torch.tensor([self._bank.place[number] for number in numbers], device=device)
 
         self._picks = [pick(j) for j in range(self._rounds + 1)]
-        self._angles: list[AngleTable] = []
+        self._angles: list[Affine] = []
         self._tables: list[Tensor] = []
         for j in range(self._rounds):
             spare = next(turns[j].angle for turns in self._turns if len(turns) > j)  # its table does not look at it
@@ -119,7 +119,7 @@ class Start:
             for i, turns in enumerate(self._turns):
                 if j < len(turns):
                     tables[i] = ROTATIONS[turns[j].axis]
-            self._angles.append(AngleTable(angles, self._rows, like))
+            self._angles.append(Affine(angles, self._rows, like))
             self._tables.append(torch.tensor(tables.reshape(-1, 12, 4), dtype=like.dtype, device=device))
         # nothing trained before the first rotation by row, as in most encodings: its parts are constants
         self._spread: Tensor | None = None
@@ -219,7 +219,7 @@ class Start:
                     turned = torch.bmm(g, spread[:, 1:].transpose(1, 2))
                 else:
                     turned = torch.matmul(spread[:, :, 1:], g[..., None])[..., 0]
-                by_row += self._angles[j].pull(slopes(turns, turned), rows)
+                self._angles[j].pull(slopes(turns, turned), by_row)
             if j == 0 and self._spread is not None:
                 return
             if j == 0:

@@ -14,7 +14,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from qimg_simulator.angles import AngleTable
+from qimg_simulator.affine import Affine
 from qimg_simulator.channels import ROTATIONS
 from qimg_simulator.primitives import Fixed, Rotation
 
@@ -95,7 +95,7 @@ class RunBank:
         self._counts = [len(links) for links in at]
         self._starts = [sum(self._counts[:j]) for j in range(longest)]
         flat = [link for links in at for link in links]
-        self._angles = AngleTable([angle for angle, _ in flat], shared, like)
+        self._angles = Affine([angle for angle, _ in flat], shared, like)
 
         def tensor(array: Array) -> Tensor:
             return torch.tensor(array, dtype=like.dtype, device=like.device)
@@ -118,7 +118,7 @@ class RunBank:
         """All runs at these shared weights (n_weights,); run ``number`` is ``runs[place[number]]``."""
         if not self.varying:
             return RunValues(self.constants)
-        angle = self._angles.evaluate(weights)
+        angle = self._angles.evaluate(weights[:, None])[:, 0]
         turns = torch.stack([angle.cos(), angle.sin()], -1)[:, None]
         links = torch.baddbmm(self._still, turns, self._moving).view(-1, 4, 4)
         product, partial = links[: self._counts[0]], []
@@ -140,7 +140,9 @@ class RunBank:
             g = shorter if count == len(g) else torch.cat([shorter, g[count:]])
         links = torch.cat([g, *reversed(parts)]).view(-1, 1, 16)
         turned = torch.bmm(links, self._moving_t)
-        return self._angles.pull(slopes(values.turns, turned)[:, 0], weights)
+        out = torch.zeros_like(weights)
+        self._angles.pull(slopes(values.turns, turned), out[:, None])
+        return out
 
 
 def slopes(turns: Tensor, cotangent: Tensor) -> Tensor:
