@@ -437,6 +437,7 @@ def test_every_way_back_agrees_with_pennylane(
     n: int, rows: int, groups: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Groups: PennyLane gets a weight vector a row, and the gradient of a group's is the sum over its rows."""
+    import qimg_simulator.by_states as by_states
     import qimg_simulator.pure as module
     import qimg_simulator.reversible as reversible
 
@@ -459,7 +460,7 @@ def test_every_way_back_agrees_with_pennylane(
             seen.append(trail)
             return reversible.back(trail, *rest)
 
-        monkeypatch.setattr(module, "back", watched)
+        monkeypatch.setattr(by_states, "back", watched)
         xt, wt = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
         out = run(circuit, xt, wt, Expectation(terms))
         (out * torch.tensor(cotangent)).sum().backward()

@@ -18,6 +18,8 @@ from qimg_core.circuit import Angle, Circuit, CircuitBuilder, Gate, Parameter, p
 from qimg_core.measurement import Expectation, LocalStates, Probabilities
 from qimg_simulator import assembling, pure
 from qimg_simulator.block import WIRES
+from qimg_simulator.by_block import BlockTape
+from qimg_simulator.by_states import StatesTape
 from qimg_simulator.engine import PureState
 from qimg_simulator.plan import compile_plan, is_real
 
@@ -113,7 +115,7 @@ def states_kept(zoo: SimpleNamespace, seen: Seen, count: int) -> None:
     def every(case: Any) -> None:
         program = check(zoo, case)
         assert program.regime(case.rows, groups_of(case)) == "states"
-        assert isinstance(seen.tapes[-1], pure.Tape)
+        assert isinstance(seen.tapes[-1], StatesTape)
         assert isinstance(seen.tapes[-1].states, list)
 
     every()
@@ -128,7 +130,7 @@ def block_unitary(zoo: SimpleNamespace, seen: Seen, count: int) -> None:
     def every(case: Any) -> None:
         program = check(zoo, case, real=is_real(case.circuit))
         took = program.regime(case.rows, groups_of(case)) == "block"
-        assert isinstance(seen.tapes[-1], pure.BlockTape) == took
+        assert isinstance(seen.tapes[-1], BlockTape) == took
         taken.append(took)
 
     every()
