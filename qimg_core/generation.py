@@ -1,7 +1,6 @@
-"""Making generators, their initial noise, and the record of the images (floor 5; the session is given).
+"""Making generators, and the record of the images (floor 5; imports sampling_noise; the session is given).
 
-The initial noise of image i depends on the root seed and on i alone: not on the batch it is made in,
-not on the process. A plugin may supply it instead (watermark, quantum randomness).
+Generators take `initial_noise` and `check_noise` from here, too.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from qimg_core.errors import AdmissionDenied, DataError, UnknownName, WeightsErr
 from qimg_core.execution import array_digest
 from qimg_core.generator import Arm, Saved
 from qimg_core.hooks import GeneratorSpec
-from qimg_core.seeds import derive_seed
+from qimg_core.sampling_noise import check_noise, initial_noise, npy, origin_of, session_noise
 from qimg_core.weights import load_weights
 
 if TYPE_CHECKING:
@@ -91,24 +90,6 @@ def weights_path(session: Session, generator: str, weights: str | Path) -> Path:
     raise UnknownName(f"weights of {generator}", str(weights), spec.weights, hint="or give the path of a weights file")
 
 
-def initial_noise(session: Session, n: int, shape: tuple[int, ...], *, seed: int, start: int = 0) -> Any:
-    """Standard normal noise, float32 ``(n, *shape)``; row i depends on ``seed`` and ``start + i`` alone."""
-    import numpy as np
-
-    context = {"run": session.run, "seed": seed, "start": start, "n": n, "shape": shape}
-    supplied = session.registry.hooks.hook.qimg_noise(context=context)
-    if supplied is not None:
-        noise = np.asarray(supplied, dtype=np.float32)
-        if noise.shape != (n, *shape):
-            raise DataError(f"a qimg_noise plugin gave noise of shape {noise.shape}, wanted {(n, *shape)}")
-        return noise
-    out = np.empty((n, *shape), dtype=np.float32)
-    for i in range(n):
-        generator = np.random.Generator(np.random.PCG64(derive_seed(seed, "noise", start + i)))
-        out[i] = generator.standard_normal(shape)
-    return out
-
-
 def conditions(n: int, condition: Sequence[int] | None, n_classes: int) -> tuple[int, ...]:
     """The class of each image: the given ones repeated, or all classes in turn.
 
@@ -140,8 +121,9 @@ def record_images(
         session: the run.
         model: what made them.
         images: pixels in [0, 1].
-        seed: root of the noise, None where the caller supplied the noise itself.
-        noise: the initial noise that was used.
+        seed: root of the noise, None where the caller supplied the noise itself. The entry has none either
+            where a plugin supplied it; the noise is then an artefact, and its origin is named.
+        noise: the initial noise that was used, as `initial_noise` or `check_noise` gave it.
         condition: class of each image.
         settings: sampler settings, without floats.
 
@@ -169,8 +151,14 @@ def record_images(
         gaps.append(("weights", "the model was not loaded from a weights file"))
     else:
         artefacts["weights"] = session.put(model.saved.path.read_bytes())
+    digest = array_digest(noise)
+    origin = origin_of(session, digest)
+    if origin is not None:
+        seed = None  # it does not give this noise
+        if origin["reason"] is not None:
+            gaps.append(("noise", f"not from the source that was asked for: {origin['reason']}"))
     if noise is not None and seed is None:
-        artefacts["noise"] = session.put(_npy(noise))
+        artefacts["noise"] = session.put(npy(noise))
     facts = {
         "schema": "qimg.images/1",
         "generator": model.name,
@@ -181,7 +169,8 @@ def record_images(
         "n": len(images),
         "condition": list(condition) if len(condition) <= 1000 else None,
         "seed": None if seed is None else str(seed),
-        "noise": array_digest(noise),
+        "noise": digest,
+        "noise_source": origin,
         "settings": settings,
         "threads": threads(),
         "shape": list(images.pixels.shape),
@@ -231,30 +220,12 @@ def _marked(session: Session, images: Images, record: dict[str, Any]) -> tuple[I
     return evolve(images, pixels=pixels.astype(np.float64) / 255), marks
 
 
-def _npy(array: Any) -> bytes:
-    import io
-
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def check_noise(noise: Any, n: int, shape: tuple[int, ...]) -> Any:
-    """Noise that a caller supplied, as float32 ``(n, *shape)``.
-
-    Raises:
-        DataError: the wrong shape, NaN or infinite values.
-    """
-    import numpy as np
-
-    out = np.asarray(noise, dtype=np.float32)
-    if out.shape != (n, *shape):
-        raise DataError(f"noise: wanted shape {(n, *shape)}, got {out.shape}")
-    if not np.isfinite(out).all():
-        raise DataError("noise holds NaN or infinite values")
-    return out
-
-
-__all__ = ["check_noise", "conditions", "initial_noise", "make_generator", "record_images", "weights_path"]
+__all__ = [
+    "check_noise",
+    "conditions",
+    "initial_noise",
+    "make_generator",
+    "record_images",
+    "session_noise",
+    "weights_path",
+]

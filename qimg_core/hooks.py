@@ -12,7 +12,7 @@ import pluggy
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from qimg_core.admission import Context, Decision
     from qimg_core.execution import Plan
@@ -99,6 +99,23 @@ class CommandSpec(ComponentSpec):
     """A click command that becomes ``qimg NAME``."""
 
 
+@frozen(kw_only=True, eq=False)
+class SuppliedNoise:
+    """Initial noise of a ``qimg_noise`` plugin, and where it is from.
+
+    Args:
+        values: ``(n, *shape)``, as the context asks.
+        source: its name for the record.
+        reason: why it is not from the source that was asked for; None where it is.
+        facts: more for the record, without floats.
+    """
+
+    values: Any
+    source: str
+    reason: str | None = None
+    facts: Mapping[str, Any] = field(factory=dict)
+
+
 class HookSpecs:
     """Every moment at which a plugin can take part. All are optional."""
 
@@ -147,7 +164,17 @@ class HookSpecs:
 
     @_hookspec(firstresult=True)
     def qimg_noise(self, context: dict[str, Any]) -> Any:
-        """Supply the initial noise ``(n, *shape)`` instead of the session's own source, or None."""
+        """Supply the initial noise ``(n, *shape)`` instead of the session's own source, or None.
+
+        Args:
+            context: ``session``, ``run``, ``seed``, ``start`` (number of the first image), ``n``, ``shape``, and
+                ``source``: the name that the user asked for, or None. A plugin that has no source of that name
+                leaves it to others.
+
+        Returns:
+            an array, or a `SuppliedNoise` that names its source. The noise becomes an artefact of the record and a
+            replay takes it from there. No wrappers here: the first that answers counts.
+        """
 
     @_hookspec
     def qimg_mark(self, pixels: Any, record: dict[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from qimg_core.config import config_from_json
 from qimg_core.errors import ConfigurationError, LedgerError
 from qimg_core.mitigation import Mitigation
 from qimg_core.noise import NoiseModel
+from qimg_core.sampling_noise import from_npy
 from qimg_core.session import Session
 from qimg_core.verdict import Verdict
 
@@ -148,7 +149,7 @@ def replay_images(
         if facts["seed"] is not None:
             again = model.sample(facts["n"], condition=condition, seed=int(facts["seed"]))
         else:
-            again = model.sample(facts["n"], condition=condition, noise=_array(ledger.get(names["noise"])))
+            again = model.sample(facts["n"], condition=condition, noise=from_npy(ledger.get(names["noise"])))
         difference = None
         measured: dict[str, str] = {"pixels": again.digest}
         if again.digest != facts["pixels"]:
@@ -273,14 +274,6 @@ def _same_threads(recorded: int | None) -> None:
     torch = sys.modules.get("torch")
     if torch is not None and recorded is not None and torch.get_num_threads() != recorded:
         torch.set_num_threads(recorded)
-
-
-def _array(data: bytes) -> Any:
-    import io
-
-    import numpy as np
-
-    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 
 def _first_pixel(ledger: Ledger, names: dict[str, str], again: Any) -> str | None:

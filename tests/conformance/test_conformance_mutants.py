@@ -1,4 +1,4 @@
-"""Each faulty device is caught by the case that is there for it; the same device without the fault passes that case."""
+"""Each faulty device or generator is caught by the case that is there for it; without the fault it passes that case."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,8 @@ from qimg_core.capabilities import Idempotency
 from qimg_core.testing import conformance
 from qimg_core.testing.conformance import Options
 from qimg_core.testing.conformance.loopback_driver import provider
-from qimg_core.testing.mutants import MUTANTS, SOUND, SoundDevice
+from qimg_core.testing.conformance.part import arms
+from qimg_core.testing.mutants import MUTANTS, SOUND, SoundDevice, generators
 from qimg_core.testing.mutants.matrix import matrix, table
 from qimg_core.verdict import Verdict
 
@@ -43,8 +44,9 @@ def test_the_same_devices_without_a_fault_pass_those_cases():
         assert report.verdict is Verdict.PASS
 
 
-def rows_of_the_page():
-    return re.findall(r"^\| (.+?) \| (C\S+|none) \| (.+?) \|$", PAGE.read_text(), re.MULTILINE)
+def rows_of_the_page(part="Faulty devices"):
+    section = PAGE.read_text().partition(f"## {part}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| (.+?) \| ([CG]\d\S*|none) \| (.+?) \|$", section, re.MULTILINE)
 
 
 def test_the_page_has_every_mutant_with_the_case_that_catches_it():
@@ -58,6 +60,27 @@ def test_the_page_has_every_mutant_with_the_case_that_catches_it():
     assert all(shown[m.name] == ("none", ["none"]) for m in SOUND)
 
 
+@pytest.mark.parametrize("mutant", generators.MUTANTS, ids=lambda m: m.name.replace(" ", "-"))
+def test_a_fault_of_a_generator_is_caught(mutant):
+    assert mutant.examine(cases=(mutant.caught_by,)).failed == (mutant.caught_by,)
+
+
+def test_the_generator_without_a_fault_passes():
+    assert generators.SOUND.examine().verdict is Verdict.PASS
+
+
+def test_every_case_of_the_arms_has_a_mutant():
+    assert {c.id for c in arms.CASES} | {"G13", "G15"} == {m.caught_by for m in generators.MUTANTS}
+    assert len({m.name for m in generators.MUTANTS}) == len(generators.MUTANTS)
+
+
+def test_the_page_has_every_faulty_generator():
+    shown = {name: (case, fails.split(", ")) for name, case, fails in rows_of_the_page("Faulty generators")}
+    wanted = {m.name: m.caught_by or "none" for m in (generators.SOUND, *generators.MUTANTS)}
+    assert {name: case for name, (case, _) in shown.items()} == wanted
+    assert all(case in fails for case, fails in shown.values())
+
+
 def test_a_row_of_the_page_is_what_the_kit_says_now():
     chosen = next(m for m in MUTANTS if m.name == "sign of Z")
     assert table(matrix([chosen])).splitlines()[-1] in PAGE.read_text()
@@ -66,6 +89,7 @@ def test_a_row_of_the_page_is_what_the_kit_says_now():
 @pytest.mark.slow
 def test_the_whole_page_is_what_the_kit_says_now():
     assert table(matrix()) in PAGE.read_text()
+    assert table(matrix((generators.SOUND, *generators.MUTANTS))) in PAGE.read_text()
 
 
 def test_the_page_has_every_case_with_its_title():

@@ -102,7 +102,7 @@ def test_an_encoder_an_observable_and_a_generator(qimg):
     assert json.loads(out)["cases"][0]["evidence"]["wires"] == [0, 1]
     code, out, err = qimg("plugin", "test", "toy", "--backend", "reference", "--set", "spread=0.2")
     assert code == 0, err
-    assert "generator toy: pass (10 pass)" in out
+    assert "generator toy: pass (15 pass)" in out
     code, out, _ = qimg("plugin", "test", "toy", "--backend", "reference", "--quick")
     assert code == 3, "training was left out"
     assert "G10" in out

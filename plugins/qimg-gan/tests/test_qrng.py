@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import httpx
 import numpy as np
@@ -9,11 +11,20 @@ import pytest
 from attrs import evolve
 from scipy import stats
 
+from qimg_core import Registry
+from qimg_core.cli import main
+from qimg_core.config import config_to_json
 from qimg_core.credentials import Credential, FromCallable
 from qimg_core.errors import AuthenticationError, BackendUnavailable, ConfigurationError, ProtocolError, RateLimited
 from qimg_core.generation import initial_noise
+from qimg_core.ledger import SQLiteLedger
+from qimg_core.replay import replay_images
 from qimg_core.seeds import derive_seed
 from qimg_core.session import Session
+from qimg_core.testing.server import FakeServer, Response
+from qimg_core.testing.toy import ToyPlugin
+from qimg_core.weights import load_weights, save_weights
+from qimg_gan import qrng
 from qimg_gan.prior import PriorConfig, PriorGan
 from qimg_gan.qrng import QuantumNumbers, attach, draw, normal_of
 
@@ -135,16 +146,126 @@ def test_the_hook_supplies_the_noise_of_its_own_session_only():
     assert len(service.asked) == 1
 
 
-def test_images_of_attached_noise_are_linked_to_its_entry():
-    config = evolve(PRIOR, control="gaussian")
-    session = Session(None, seed=1)
-    attach(session, numbers(Service(says(success=False))))
-    images = PriorGan(session, config).sample(2, seed=4)
-    (entry,) = session.ledger.entries(kind="noise.drawn")
-    noise = normal_of(np.frombuffer(session.ledger.get(entry.facts["artefacts"]["bytes"]), np.uint8)).reshape(2, 2, 10)
-    again = PriorGan(Session(None, seed=1), config).sample(2, noise=noise)
-    assert images.digest == again.digest
-    assert images.record["noise"] == again.record["noise"]
+@pytest.mark.parametrize(("answer", "source"), [(None, "qrng"), (says(success=False), "prng")])
+def test_images_of_attached_noise_name_it_and_replay_without_the_service(answer, source, tmp_path):
+    config, service = evolve(PRIOR, control="gaussian"), Service(answer)
+    path = tmp_path / "w.safetensors"
+    facts = {"config": config_to_json(config)}
+    save_weights(path, PriorGan(Session(None, seed=1), config).state(), format=PriorGan.weights_format, facts=facts)
+    with Session(tmp_path / "runs", seed=1) as session:
+        attach(session, numbers(service))
+        images = session.generator("prior-gan", weights=path).sample(2, seed=4)
+    asked = len(service.asked)
+    with SQLiteLedger.open(tmp_path / "runs") as ledger:
+        (drawn,) = ledger.entries(kind="noise.drawn")
+        (kept,) = ledger.entries(kind="noise.supplied")
+        noise = normal_of(np.frombuffer(ledger.get(drawn.facts["artefacts"]["bytes"]), np.uint8)).reshape(2, 2, 10)
+        assert kept.facts["more"] == {"entry": drawn.index, "bytes": drawn.facts["artefacts"]["bytes"]}
+        again = PriorGan(Session(None, seed=1), config)
+        again.load(load_weights(path).arrays)
+        assert images.digest == again.sample(2, noise=noise).digest
+        made = ledger.entry(images.entry)
+        assert made.facts["seed"] is None
+        assert (made.facts["noise_source"]["source"], made.facts["noise_source"]["entry"]) == (source, kept.index)
+        assert ("noise" in {g.field for g in made.gaps}) == (source == "prng")
+        assert replay_images(ledger, run=session.run).verdict == "pass"
+    assert len(service.asked) == asked
+
+
+class Anu(FakeServer):
+    """The service on a port of this machine."""
+
+    broken = False
+
+    def stage(self, request):
+        return "other"
+
+    def handle(self, request):
+        if self.broken or request.headers.get("x-api-key") != "very-secret-key":
+            return Response.json({"message": "no"}, status=503)
+        n = int(request.query.partition("length=")[2].partition("&")[0])
+        data = np.random.default_rng().integers(0, 256, n).tolist()
+        return Response.json({"success": True, "type": "uint8", "length": str(n), "data": data})
+
+
+TOY = ("--generator", "toy", "--backend", "reference")
+
+
+@pytest.fixture
+def anu(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QIMG_QRNG_KEY", "very-secret-key")
+    monkeypatch.setenv("QIMG_NOISE_SOURCE", "qrng")
+    with Anu() as server:
+        monkeypatch.setenv("QIMG_QRNG_URL", server.url)
+        yield server
+
+
+def registry():
+    found = Registry(discover=False)
+    found.register(ToyPlugin(), "toy")
+    found.register(qrng, "qrng")
+    return found
+
+
+def toy_weights(path):
+    with Session(None, seed=1, backend="reference", registry=registry()) as session:
+        model = session.generator("toy")
+        facts = {"config": config_to_json(model.config)}
+        save_weights(path, model.state(), format=model.weights_format, facts=facts)
+    return str(path)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_command_line_takes_the_source_from_the_environment(broken, anu, tmp_path, caplog):
+    anu.broken = broken
+    weights = toy_weights(tmp_path / "w.safetensors")
+    for name in ("one.png", "two.png"):
+        argv = ["generate", *TOY, "--weights", weights, "--n", "3", "--seed", "5", "--out", name]
+        assert main(argv, registry=registry()) == 0
+    asked = len(anu.seen)
+    assert asked == 2
+    with SQLiteLedger.open(tmp_path / "runs", read_only=True) as ledger:
+        one, two = ledger.entries(kind="images.made")
+    assert (one.facts["pixels"] == two.facts["pixels"]) is broken  # the seed decides only where the PRNG stood in
+    for made in (one, two):
+        assert made.facts["noise_source"]["source"] == ("prng" if broken else "qrng")
+        assert made.facts["noise_source"]["asked"] == "qrng"
+    assert ("PRNG stands in" in caplog.text) is broken
+    assert main(["replay", "one.png"], registry=registry()) == 0
+    assert main(["plan", *TOY, "--weights", weights], registry=registry()) == 0
+    assert len(anu.seen) == asked
+
+
+def test_no_fallback_refuses_and_another_word_too(anu, monkeypatch, tmp_path, capsys):
+    anu.broken = True
+    argv = ["generate", *TOY, "--untrained", "--n", "2", "--out", "x.png"]
+    monkeypatch.setenv("QIMG_NOISE_SOURCE", "qrng:no-fallback")
+    assert main(argv, registry=registry()) != 0
+    assert "qrng" in capsys.readouterr().err
+    monkeypatch.setenv("QIMG_NOISE_SOURCE", "qrng:always")
+    assert main(argv, registry=registry()) != 0
+    assert "qrng:no-fallback" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+    assert not (tmp_path / "runs").exists()  # nothing ran, nothing was written
+
+
+def test_a_fallback_is_said_on_stderr(anu, tmp_path):
+    anu.broken = True
+    program = f"""
+import sys
+from qimg_core import Registry
+from qimg_core.cli import main
+from qimg_core.testing.toy import ToyPlugin
+from qimg_gan import qrng
+found = Registry(discover=False)
+found.register(ToyPlugin(), "toy")
+found.register(qrng, "qrng")
+sys.exit(main(["generate", *{TOY!r}, "--untrained", "--n", "2", "--out", "x.png"], registry=found))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "could not be had, the PRNG stands in" in done.stderr
 
 
 @pytest.mark.parametrize(("answer", "source"), [(None, "qrng"), (says(success=False), "prng")])

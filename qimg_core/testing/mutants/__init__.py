@@ -1,4 +1,4 @@
-"""Faulty devices: a conformance kit that they pass is itself broken (floor 8).
+"""Faulty devices, and in `generators` faulty generators: a conformance kit that they pass is itself broken (floor 8).
 
 Each is right but for one fault that adapters have had. ``python -m qimg_core.testing.mutants`` runs the whole kit on
 each and prints which case catches which fault.

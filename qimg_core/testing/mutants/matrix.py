@@ -1,4 +1,4 @@
-"""Which case catches which fault (floor 8; imports the mutants).
+"""Which case catches which fault (floor 8; imports the mutants of devices).
 
 Printed by ``python -m qimg_core.testing.mutants``; ``docs/reference/conformance.md`` shows its output.
 """
@@ -13,14 +13,17 @@ from qimg_core.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from qimg_core.testing.mutants.generators import FaultyGenerator
     from qimg_core.testing.mutants.mutant import Mutant
+
+    Faulty = Mutant | FaultyGenerator
 
 
 def matrix(
-    mutants: Iterable[Mutant] = (*SOUND, *MUTANTS), progress: Callable[[str], None] | None = None
-) -> list[tuple[Mutant, tuple[str, ...]]]:
-    """Each device with the cases that fail on it, by the whole kit with ``quick``."""
-    out = []
+    mutants: Iterable[Faulty] = (*SOUND, *MUTANTS), progress: Callable[[str], None] | None = None
+) -> list[tuple[Faulty, tuple[str, ...]]]:
+    """Each device, or generator, with the cases that fail on it, by the whole kit; of devices with ``quick``."""
+    out: list[tuple[Faulty, tuple[str, ...]]] = []
     for mutant in mutants:
         report = mutant.examine()
         out.append((mutant, report.failed))
@@ -32,7 +35,7 @@ def matrix(
     return out
 
 
-def table(rows: Iterable[tuple[Mutant, tuple[str, ...]]]) -> str:
+def table(rows: Iterable[tuple[Faulty, tuple[str, ...]]]) -> str:
     """As Markdown: the case that has to fail, and all that do."""
     lines = ["| fault | has to fail | fails |", "|---|---|---|"]
     lines += [f"| {m.name} | {m.caught_by or 'none'} | {', '.join(failed) or 'none'} |" for m, failed in rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qimg_core.plugins import GeneratorSpec, hookimpl
 
 
@@ -35,3 +37,13 @@ def qimg_generators() -> list[GeneratorSpec]:
             summary="a circuit with noise in every layer makes latent vectors, a decoder makes them images",
         ),
     ]
+
+
+@hookimpl
+def qimg_noise(context: dict[str, Any]) -> Any:
+    """Quantum random numbers, where the user asked for the noise source ``qrng``."""
+    if (context["source"] or "").partition(":")[0] != "qrng":
+        return None
+    from qimg_gan import qrng
+
+    return qrng.qimg_noise(context)

@@ -56,7 +56,7 @@ class PriorConfig:
         depth: strings for one latent number, 1 to 24.
         blocks: independent groups of latents; ``blocks * wires`` latents in all.
         wires: bits of a string, 2 to 14.
-        layers: of the circuit.
+        layers: of the circuit. It has as many angles as its twin, the copula, has numbers where 6 layers = wires + 1.
         prior_share: of the training steps, for the circuit; 0 leaves it as it started.
         prior_rate: largest learning rate of the circuit.
         url: of the service, for ``qrng``.
@@ -80,8 +80,8 @@ class PriorConfig:
     pool: int = 4096
     depth: int = 6
     blocks: int = 2
-    wires: int = 12
-    layers: int = 3
+    wires: int = 11
+    layers: int = 2
     prior_share: float = 0.2
     prior_rate: float = 0.05
     url: str = ANU

@@ -1,14 +1,17 @@
 """Quantum random numbers from a service, with a recorded fallback to the PRNG (imports qimg_core; torch, httpx late).
 
-Nothing is asked of any service unless `attach` was called, or a model was told to: the numbers are then fetched, or,
-where the service does not give them, drawn from the seed, which is logged as a warning and written into the record.
-The default is the interface of the Australian National University (https://quantumnumbers.anu.edu.au): it answers
+Nothing is asked of any service unless ``QIMG_NOISE_SOURCE`` names it, `attach` was called, or a model was told to. The
+numbers are then fetched, or, where the service does not give them, drawn from the seed, which is logged as a warning
+and written into the record; with ``QIMG_NOISE_SOURCE=qrng:no-fallback`` the run is refused instead. The default is
+the interface of the Australian National University (https://quantumnumbers.anu.edu.au): it answers
 ``GET /?length=N&type=uint8`` with ``{"success": true, "type": "uint8", "length": "N", "data": [...]}``, N up to 1024.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +19,10 @@ from attrs import frozen
 
 from qimg_core.credentials import credential_from_environment
 from qimg_core.errors import BackendError, ConfigurationError, ProtocolError
+from qimg_core.generation import session_noise
+from qimg_core.hooks import SuppliedNoise, hookimpl
 from qimg_core.http import RestClient
-from qimg_core.plugins import hookimpl
+from qimg_core.planning import PlanningSession
 from qimg_core.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -32,8 +37,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("qimg")
 
+SOURCE, STRICT = "qrng", "no-fallback"
 ANU = "https://api.quantumnumbers.anu.edu.au"
 KEYS = ("QIMG_QRNG_KEY",)
+URL = "QIMG_QRNG_URL"
 MOST = 1024
 """Numbers of one answer."""
 LEAST_KINDS = 8
@@ -44,14 +51,19 @@ class QuantumNumbers:
     """A service's random bytes.
 
     Args:
-        url: of the interface.
+        url: of the interface; None takes ``QIMG_QRNG_URL``, else ANU's.
         credential: None takes the key of ``QIMG_QRNG_KEY``, sent as ``x-api-key``.
         transport: replaces the network in tests.
     """
 
     def __init__(
-        self, url: str = ANU, *, credential: Credential | None = None, transport: httpx.BaseTransport | None = None
+        self,
+        url: str | None = None,
+        *,
+        credential: Credential | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
+        url = url or os.environ.get(URL) or ANU
         key = credential or credential_from_environment(KEYS, purpose="QRNG API key", hint="ask the service for one")
         self.rest = RestClient(
             url, provider="qrng", credential=key, header="x-api-key", scheme="", read=20.0, transport=transport
@@ -64,7 +76,8 @@ class QuantumNumbers:
             BackendError: see `RestClient.get`; nothing is repeated.
             ProtocolError: an answer that is not what was asked, or whose numbers are all the same.
         """
-        parts = [self._once(min(MOST, n - at)) for at in range(0, n, MOST)]
+        with self.rest:  # connections are not kept from one draw to the next
+            parts = [self._once(min(MOST, n - at)) for at in range(0, n, MOST)]
         found = np.concatenate([np.zeros(0, dtype=np.uint8), *parts])
         if n >= 256 and len(np.unique(found)) < LEAST_KINDS:
             raise ProtocolError(f"qrng: {n} bytes of {len(np.unique(found))} different values are not random")
@@ -155,6 +168,45 @@ def normal_of(data: Bytes) -> Array:
     return out
 
 
+@hookimpl
+def qimg_noise(context: dict[str, Any]) -> SuppliedNoise | None:
+    """Initial noise from the service, where the user asked for the source ``qrng`` or ``qrng:no-fallback``.
+
+    Raises:
+        ConfigurationError: ``qrng:`` with something else behind it.
+        BackendError: the service failed, and ``no-fallback`` was asked for.
+    """
+    name, _, option = (context["source"] or "").partition(":")
+    if name != SOURCE:
+        return None
+    if option not in ("", STRICT):
+        raise ConfigurationError(f"the noise source {SOURCE} takes {SOURCE}:{STRICT}, got {context['source']!r}")
+    return supplied(context, QuantumNumbers(), fallback=option != STRICT)
+
+
+def supplied(context: dict[str, Any], numbers: QuantumNumbers, *, fallback: bool) -> SuppliedNoise:
+    """Noise for the ``qimg_noise`` hook's context: of the service, or of the PRNG where it fails.
+
+    Raises:
+        BackendError: the service failed and there is no fallback.
+    """
+    session, shape = context["session"], (context["n"], *context["shape"])
+    if isinstance(session, PlanningSession):
+        values = session_noise(context["n"], context["shape"], seed=context["seed"], start=context["start"])
+        return SuppliedNoise(values=values, source="prng", reason="a plan asks nothing of a service")
+    drawn = draw(
+        session,
+        numbers,
+        4 * math.prod(shape),
+        seed=context["seed"],
+        purpose=f"initial noise {shape} from image {context['start']} on",
+        fallback=fallback,
+    )
+    values = normal_of(drawn.data).reshape(shape)
+    facts = {"entry": drawn.entry, "bytes": drawn.digest}
+    return SuppliedNoise(values=values, source=drawn.source, reason=drawn.reason, facts=facts)
+
+
 class QuantumNoise:
     """The ``qimg_noise`` hook of one session: initial noise from the service instead of the session's own source.
 
@@ -168,26 +220,17 @@ class QuantumNoise:
         self.session, self.numbers, self.fallback = session, numbers, fallback
 
     @hookimpl
-    def qimg_noise(self, context: dict[str, Any]) -> Any:
+    def qimg_noise(self, context: dict[str, Any]) -> SuppliedNoise | None:
         """(n, *shape) float32."""
-        if context["run"] != self.session.run:
+        if context["session"] is not self.session:
             return None
-        shape = (context["n"], *context["shape"])
-        drawn = draw(
-            self.session,
-            self.numbers,
-            4 * int(np.prod(shape)),
-            seed=context["seed"],
-            purpose=f"initial noise {shape} from image {context['start']} on",
-            fallback=self.fallback,
-        )
-        return normal_of(drawn.data).reshape(shape)
+        return supplied(context, self.numbers, fallback=self.fallback)
 
 
 def attach(session: Session, numbers: QuantumNumbers | None = None, *, fallback: bool = True) -> QuantumNoise:
     """From now on the initial noise of this session's images is made of quantum random numbers.
 
-    The seed then says nothing about the noise; its bytes are artefacts of the entries ``noise.drawn``.
+    The seed then says nothing about the noise: the record holds the noise itself, and a replay takes it from there.
 
     Args:
         session: whose registry the hook joins.

@@ -1,4 +1,4 @@
-"""G1 to G10: does a generator keep what `qimg_core.generator` says? (floor 8; imports session, weights, datasets)"""
+"""G1 to G15: does a generator keep what `qimg_core.generator` says? (floor 8; imports session, weights, arms)"""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qimg_core.config import config_to_json
-from qimg_core.datasets import ArraySource
-from qimg_core.errors import ConfigurationError, DataError, WeightsError
+from qimg_core.errors import DataError, WeightsError
 from qimg_core.generation import initial_noise
-from qimg_core.generator import Arm
-from qimg_core.testing.conformance.case import NotApplicable, Undecided, case
+from qimg_core.hooks import SuppliedNoise, hookimpl
+from qimg_core.sampling_noise import from_npy
+from qimg_core.testing.conformance.case import NotApplicable, case
 from qimg_core.testing.conformance.device.life import floats_in
+from qimg_core.testing.conformance.part import arms
 from qimg_core.testing.conformance.part.bench import refused
 from qimg_core.verdict import Verdict
 from qimg_core.weights import load_weights, save_weights
@@ -20,11 +21,12 @@ from qimg_core.weights import load_weights, save_weights
 if TYPE_CHECKING:
     from qimg_core.generator import Generator
     from qimg_core.images import Images
+    from qimg_core.session import Session
     from qimg_core.testing.conformance.case import Checks
     from qimg_core.testing.conformance.part.model import ModelBench
 
-TWIN_PARAMETERS = 0.02
-CLASSICAL = (Arm.TWIN, Arm.BYPASS)
+STEPS = 10
+"""Of training before the class is asked."""
 
 
 def same(checks: Checks, what: str, first: Images, second: Images) -> None:
@@ -128,32 +130,6 @@ def _workload(bench: ModelBench, checks: Checks) -> None:
         checks.that("what runs is announced", bound.requests > 0 or t.executions == 0, "0 requests announced")
 
 
-@case("G7", "the arms: equal shapes, the twin's parameters within 2 %, quantum only where a circuit ran")
-def _arms(bench: ModelBench, checks: Checks) -> None:
-    whole = bench.model().parameters
-    shape = bench.model().sample(1, seed=7).shape
-    for arm in Arm:
-        try:
-            model = bench.model(arm=arm)
-        except (ConfigurationError, NotImplementedError) as error:
-            checks.evidence[f"{arm.value} not offered"] = str(error)
-            continue
-        images = model.sample(1, seed=7)
-        checks.that(f"{arm}: the same shape", images.shape == shape, str(images.shape))
-        ran = model.session.log.recorder.tally.executions > 0
-        if arm in CLASSICAL:
-            checks.that(f"{arm}: no circuit", not ran, "a circuit ran")
-            checks.that(f"{arm}: not quantum", not images.quantum, "images.quantum is True")
-        else:
-            checks.that(f"{arm}: quantum where a circuit ran", images.quantum == ran, f"{images.quantum}, ran {ran}")
-        parameters = model.parameters
-        checks.that(f"{arm}: parts of the whole", parameters.layer <= parameters.total, str(parameters))
-        if arm is Arm.TWIN:
-            off = abs(parameters.total - whole.total) / max(1, whole.total)
-            checks.that("parameters of the twin", off <= TWIN_PARAMETERS, f"{parameters.total} and {whole.total}")
-            checks.evidence["twin_parameters_off"] = off
-
-
 @case("G8", "saved weights give the same images in another session; others are refused")
 def _saved(bench: ModelBench, checks: Checks) -> None:
     import numpy as np
@@ -208,13 +184,7 @@ def _record(bench: ModelBench, checks: Checks) -> None:
 def _training(bench: ModelBench, checks: Checks) -> None:
     import numpy as np
 
-    if bench.options.quick:
-        raise Undecided("training is left out with quick")
-    images = bench.images or _some_images(bench)
-    try:
-        bench.model().check_images(images)
-    except DataError as error:
-        raise Undecided(f"the kit's images are not for this model ({error.message}); give images") from error
+    images = bench.training_images()
     whole, first = bench.model(), bench.model()
     losses = [step.metrics for step in whole.fit(images, steps=2)]
     checks.that("two steps", len(losses) == 2, f"{len(losses)} steps")
@@ -233,13 +203,91 @@ def _training(bench: ModelBench, checks: Checks) -> None:
     checks.that("the same weights", not differs, f"{len(differs)} arrays differ, such as {differs[:1]}")
 
 
-def _some_images(bench: ModelBench) -> ArraySource:
+@case("G13", "after some training the class that is asked changes the image, alone and in a batch")
+def _conditioned(bench: ModelBench, checks: Checks) -> None:
     import numpy as np
 
-    sample = bench.model().sample(12, seed=10)
-    labels = None if sample.labels is None else np.array(sample.labels)
-    pixels = np.clip(sample.pixels * 0.5 + 0.25, 0, 1).astype(np.float32)
-    return ArraySource(name="conformance", pixels=pixels, labels=labels, provenance={})
+    images = bench.training_images()
+    model = bench.model()
+    labels = model.sample(bench.n, seed=4).labels
+    if labels is None or len(set(labels)) < 2:
+        raise NotApplicable("the model has no classes")
+    for _ in model.fit(images, steps=STEPS):
+        pass
+    classes = sorted(set(labels))
+    one = initial_noise(model.session, 1, model.noise_shape, seed=5)
+    alone, again = (
+        np.concatenate([model.sample(1, condition=[c], noise=one).pixels for c in classes]) for _ in range(2)
+    )
+    checks.that("the same class, the same image", np.array_equal(alone, again), "it differs")
+    apart = {(i, j): _apart(alone[i], alone[j]) for i in range(len(classes)) for j in range(i)}
+    for (i, j), off in apart.items():  # however little: where the class is forgotten it is the very same sum
+        checks.that(f"classes {classes[j]} and {classes[i]}: other images", off > 0, "the class is forgotten")
+    batch = model.sample(len(classes), condition=classes, noise=np.repeat(one, len(classes), axis=0)).pixels
+    last_bits, least = _apart(batch[0], alone[0]), min(apart.values())
+    checks.evidence |= {"classes_apart": least, "place_in_batch": last_bits}
+    if 4 * last_bits >= least > 0:
+        checks.doubt(f"classes are {least:.1e} apart after {STEPS} steps, the place in a batch is {last_bits:.1e}")
+        return
+    for i, made in enumerate(batch):
+        nearest = min(range(len(classes)), key=lambda j: _apart(made, alone[j]))
+        words = f"class {classes[i]} in a batch of all is what it is alone"
+        checks.that(words, nearest == i, f"it is class {classes[nearest]}")
 
 
-CASES = (_seeds, _order, _shapes, _noise, _conditions, _workload, _arms, _saved, _record, _training)
+def _apart(a: Any, b: Any) -> float:
+    """The largest difference of two images."""
+    return float(abs(a - b).max())
+
+
+class _Supply:
+    """Supplies the noise of one session."""
+
+    def __init__(self, session: Session, values: Any) -> None:
+        self.session, self.values = session, values
+
+    @hookimpl
+    def qimg_noise(self, context: dict[str, Any]) -> SuppliedNoise | None:
+        """The same values always."""
+        return SuppliedNoise(values=self.values, source="kit") if context["session"] is self.session else None
+
+
+@case("G15", "noise that a plugin supplies is used, kept in the record, and gives the same images again")
+def _supplied(bench: ModelBench, checks: Checks) -> None:
+    model, plain = bench.model(), bench.model()
+    values = bench.rng("supplied").standard_normal((bench.n, *model.noise_shape)).astype("float32")
+    supply = _Supply(model.session, values)
+    bench.registry.register(supply, f"supply-{model.session.run}")
+    try:
+        images = model.sample(bench.n, seed=9)
+    finally:
+        bench.registry.hooks.unregister(supply)
+    same(checks, "as with the same noise from the caller", images, plain.sample(bench.n, noise=values))
+    assert images.entry is not None
+    facts = model.session.ledger.entry(images.entry).facts
+    source = (facts["noise_source"] or {}).get("source")
+    checks.that("the source is named", source == "kit", f"{source} is")
+    checks.that("no seed is named", facts["seed"] is None, f"seed {facts['seed']}, which does not give these images")
+    if checks.that("the noise is an artefact", "noise" in facts["artefacts"]):
+        kept = from_npy(model.session.ledger.get(facts["artefacts"]["noise"]))
+        same(checks, "the same images from the record", images, bench.model().sample(bench.n, noise=kept))
+
+
+_arms, _separable, _frozen, _bypass = arms.CASES
+CASES = (
+    _seeds,
+    _order,
+    _shapes,
+    _noise,
+    _conditions,
+    _workload,
+    _arms,
+    _saved,
+    _record,
+    _training,
+    _separable,
+    _frozen,
+    _conditioned,
+    _bypass,
+    _supplied,
+)
