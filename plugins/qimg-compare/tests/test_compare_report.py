@@ -208,10 +208,11 @@ def test_the_page_needs_no_other_file_and_holds_every_table(tmp_path: Path) -> N
     tables = report.tables_of(plan, found, Registry())
     document = report.document(plan, found, data="d", network="n")
     files = report.write(tmp_path, plan, found, tables, found=document, record={"entry": 12})
-    assert [f.name for f in files] == ["report.html", "report.md", "report.json", "forest.svg"]
+    names = ["report.html", "report.md", "report.json", "forest.svg", "ablation.svg", "cost-quality.svg"]
+    assert [f.name for f in files] == names
     page = Outline()
     page.feed(files[0].read_text())
-    assert page.outside == [] and page.tags.count("table") == 4 and page.tags.count("svg") == 3
+    assert page.outside == [] and page.tags.count("table") == 4 and page.tags.count("svg") == 5
     assert page.tags.count("img") == 1
     text = files[1].read_text()
     for word in ("quantum arm better", "separable", "reproducibility", "KPI, time", "target 0.0100", "copy"):

@@ -1,10 +1,11 @@
-"""A forest plot as SVG by hand, so that the same numbers give the same bytes (imports verdict, nothing heavy)."""
+"""A forest plot as SVG by hand, so that the same numbers give the same bytes (imports drawing, verdict)."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
+from qimg_compare.drawing import cut
 from qimg_compare.scales import scale_of
 from qimg_compare.tables import outcome_words
 from qimg_compare.verdict import Outcome
@@ -58,7 +59,7 @@ def forest(comparisons: Sequence[Comparison], *, width: int = 820) -> str:
             parts.append(f'<rect {band} y="{y - ROW / 2:.1f}" height="{ROW}" fill="#e8edf5"/>')
         ends = f'x1="{x(c.low):.1f}" x2="{x(c.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"'
         parts += [
-            f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(c.second)}</text>',
+            f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(cut(c.second))}</text>',
             f'<line {ends} stroke="{colour}" stroke-width="2"/>',
             f'<circle cx="{x(c.difference):.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"/>',
             f'<text x="{width - RIGHT + 12}" y="{y + 4:.1f}" fill="{colour}">{escape(outcome_words(c))}</text>',

@@ -1,4 +1,4 @@
-"""The report: terminal lines, Markdown, one self-contained page, JSON (imports analysis, tables, pictures)."""
+"""The report: terminal lines, Markdown, one self-contained page, JSON (imports analysis, tables and all pictures)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from qimg_compare.ablation import ablation, bars_of
+from qimg_compare.learning import learning_curves, losses_of
 from qimg_compare.pictures import forest
 from qimg_compare.result import run_folder
 from qimg_compare.tables import (
@@ -19,6 +21,7 @@ from qimg_compare.tables import (
     primary_words,
     verdict_words,
 )
+from qimg_compare.tradeoff import cost_quality, places_of
 from qimg_core.cli.output import table as columns
 from qimg_core.storage import write_atomic
 
@@ -104,6 +107,9 @@ def page(
         "</ul><h2>Forest plots</h2>",
         *forests(plan, analysis).values(),
     ]
+    for name, svg in pictures(plan, analysis, folder).items():
+        title, words = PICTURES[name]
+        parts += [f"<h2>{title}</h2>", svg, f'<p class="note">{words}</p>']
     if grids := _grids(plan, analysis, folder):
         parts += [f"<h2>Images</h2><p>Seed {analysis.seeds[0]}: the same noise and classes in every arm.</p>", *grids]
     for t in tables:
@@ -122,6 +128,39 @@ def forests(plan: ComparePlan, analysis: Analysis) -> dict[str, str]:
     everything = (*([analysis.primary] if analysis.primary else []), *analysis.others)
     found = {m: [c for c in everything if c.metric == m] for m in plan.every_metric}
     return {m: forest(comparisons) for m, comparisons in found.items() if comparisons}
+
+
+PICTURES = {
+    "ablation.svg": (
+        "Ablation",
+        "What each arm brings over the reference; the intervals are of single differences and decide nothing.",
+    ),
+    "cost-quality.svg": (
+        "Cost and quality",
+        "Means over seeds with 95 % intervals; ringed arms, joined by dashes, are the Pareto front of these means.",
+    ),
+    "learning.svg": (
+        "Learning curves",
+        "In brackets the seeds. Losses of two generators cannot be compared, and a lower loss is no better image.",
+    ),
+}
+"""Files beside the report, each with its heading and how to read it."""
+
+
+def pictures(plan: ComparePlan, analysis: Analysis, folder: Path) -> dict[str, str]:
+    """All pictures but the forest plots, by file name, in the order of `PICTURES`; no curves where nothing was trained.
+
+    Args:
+        plan: that was run.
+        analysis: of its results.
+        folder: of the comparison: the losses lie beside the weights of each run.
+    """
+    found = {
+        "ablation.svg": ablation(plan, bars_of(plan, analysis)),
+        "cost-quality.svg": cost_quality(plan, *places_of(plan, analysis)),
+    }
+    curves = learning_curves(plan, losses_of(folder, plan, analysis.seeds))
+    return found if curves is None else {**found, "learning.svg": curves}
 
 
 def _grids(plan: ComparePlan, analysis: Analysis, folder: Path) -> list[str]:
@@ -144,7 +183,7 @@ def write(
     found: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> list[Path]:
-    """Write ``report.html``, ``report.md``, ``report.json`` and ``forest.svg``; returns their paths.
+    """Write ``report.html``, ``report.md``, ``report.json``, ``forest.svg`` and `pictures`; returns their paths.
 
     Args:
         folder: of the comparison.
@@ -159,6 +198,7 @@ def write(
         "report.md": markdown(plan, analysis, tables, record),
         "report.json": json.dumps({**found, "record": dict(record)}, indent=2, sort_keys=True) + "\n",
         "forest.svg": forests(plan, analysis).get(plan.primary, forest([])),
+        **pictures(plan, analysis, folder),
     }
     for name, text in content.items():
         write_atomic(folder / name, text.encode())

@@ -35,6 +35,16 @@ class Mean:
 
 
 @frozen(kw_only=True)
+class AtSeed:
+    """One metric of one run with its interval over the images."""
+
+    seed: int
+    value: float
+    low: float
+    high: float
+
+
+@frozen(kw_only=True)
 class Summary:
     """One arm or control over its seeds; budgets are means of one run.
 
@@ -42,6 +52,7 @@ class Summary:
         name: of the arm.
         role: what it answers; ``control`` for controls.
         metrics: by name.
+        runs: every run's own, by name: what differences of arms are taken of.
         parameters: trained numbers; 0 for controls.
         trials: of tuning, as declared.
         steps: of training.
@@ -57,6 +68,7 @@ class Summary:
     name: str
     role: str
     metrics: Mapping[str, Mean]
+    runs: Mapping[str, tuple[AtSeed, ...]]
     parameters: int
     trials: int
     steps: int
@@ -74,15 +86,31 @@ class Summary:
 def scores_of(result: RunResult, metrics: Sequence[str]) -> list[Score]:
     """One score a metric that the run has, with draws that follow its interval."""
     return [
-        Score(arm=result.arm, seed=result.seed, metric=m, value=found.value, draws=draws_of(found, result, m))
+        Score(
+            arm=result.arm,
+            seed=result.seed,
+            metric=m,
+            value=found.value,
+            draws=draws_of(found, result.arm, result.seed, m),
+        )
         for m in metrics
         if (found := result.metrics.get(m)) is not None
     ]
 
 
-def draws_of(found: Measured, result: RunResult, metric: str) -> NDArray[np.float64]:
+def scores_again(summary: Summary, metric: str) -> list[Score]:
+    """The scores that an arm's summary was made of, draws and all."""
+    return [
+        Score(
+            arm=summary.name, seed=r.seed, metric=metric, value=r.value, draws=draws_of(r, summary.name, r.seed, metric)
+        )
+        for r in summary.runs.get(metric, ())
+    ]
+
+
+def draws_of(found: Measured | AtSeed, arm: str, seed: int, metric: str) -> NDArray[np.float64]:
     """Draws (200,) of a metric over its images: normal to either side of the value, 95 % within its interval."""
-    z = np.random.default_rng(derive_seed(result.seed, "draws", result.arm, metric)).standard_normal(DRAWS)
+    z = np.random.default_rng(derive_seed(seed, "draws", arm, metric)).standard_normal(DRAWS)
     below, above = (found.value - found.low) / 1.96, (found.high - found.value) / 1.96
     return np.asarray(found.value + np.where(z < 0, z * below, z * above))
 
@@ -97,6 +125,7 @@ def summary(plan: ComparePlan, name: str, results: Sequence[RunResult]) -> Summa
         name=name,
         role="control" if arm is None else arm.role.value,
         metrics={m: mean for m in plan.every_metric if (mean := mean_of(name, results, m)) is not None},
+        runs={m: tuple(_at(r, found) for r in results if (found := r.metrics.get(m))) for m in plan.every_metric},
         parameters=max((r.parameters.get("total", 0) for r in results), default=0),
         trials=0 if arm is None else arm.trials,
         steps=0 if arm is None else arm.steps,
@@ -110,6 +139,10 @@ def summary(plan: ComparePlan, name: str, results: Sequence[RunResult]) -> Summa
         quantum=bool(results) and all(r.quantum for r in results),
         simulated=bool(results) and all(r.simulated for r in results),
     )
+
+
+def _at(result: RunResult, found: Measured) -> AtSeed:
+    return AtSeed(seed=result.seed, value=found.value, low=found.low, high=found.high)
 
 
 def mean_of(name: str, results: Sequence[RunResult], metric: str) -> Mean | None:
