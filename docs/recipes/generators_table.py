@@ -30,8 +30,7 @@ evaluations with inputs of their own, *bases* the measurement bases of each on h
 each. This page is written by `docs/recipes/generators_table.py`; nothing was trained or executed for it.
 
 A quantum layer is never shown without its classical twin and its bypass, which is what is left where the layer is taken out. A
-twin has as many trained numbers as the layer; that of `prior-gan` is the copula with the same marginals and correlations as the
-Born machine's strings, and has as many as those.
+twin has as many trained numbers as the layer.
 What their images are worth is in the [model cards](../index.md), for those that have been measured.
 """
 
@@ -91,7 +90,10 @@ def quality(name: str) -> str | None:
 
 def page() -> str:
     """The whole page."""
-    names = sorted(spec.name for spec in Registry().specs("generator").values())
+    registry = Registry()
+    every = sorted(spec.name for spec in registry.specs("generator").values())
+    names = [n for n in every if registry.load("generator", n).config_type().arm is Arm.QUANTUM]
+    classical = [n for n in every if n not in names]
     shown = [row for name in names if (row := quality(name)) is not None]
     return "\n".join(
         [
@@ -107,6 +109,12 @@ def page() -> str:
             "| generator | wires | gates on two wires | depth | requests, one after the other | rows | bases | shots |",
             "|---|---|---|---|---|---|---|---|",
             *(asked(name) for name in names),
+            "",
+            "## Without a circuit",
+            "",
+            "Baselines that a comparison should hold the others against: "
+            + ", ".join(f"`{n}` ({registry.specs('generator')[n].summary})" for n in classical)
+            + ".",
             "",
             "## Measured",
             "",

@@ -11,26 +11,26 @@ from qimg_core.ledger.merkle import leaf_hash, verify_inclusion
 from qimg_core.ledger.note import Checkpoint, VerifierKey, open_note
 from qimg_core.weights import load_weights
 
-SHIPPED = ["hybrid-unet", "quantum-latent-flow"]
+SHIPPED = [("hybrid-unet", "mnist"), ("quantum-latent-flow", "mnist"), ("quantum-latent-flow", "mnist-global")]
 
 
-def path(name, suffix):
-    return files("qimg_diffusion") / "weights" / f"{name}-mnist.{suffix}"
+def path(name, weights, suffix):
+    return files("qimg_diffusion") / "weights" / f"{name}-{weights}.{suffix}"
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_weights_load_and_are_small(name):
-    file = path(name, "safetensors")
+@pytest.mark.parametrize(("name", "weights"), SHIPPED)
+def test_shipped_weights_load_and_are_small(name, weights):
+    file = path(name, weights, "safetensors")
     assert file.stat().st_size <= 3 * 2**20
     session = Session(None, seed=1, registry=Registry())
-    model = session.generator(name, weights="mnist")
+    model = session.generator(name, weights=weights)
     assert model.arm == "quantum"
     assert model.saved.facts["data"]["n"] == 60_000
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_the_training_record_is_signed_and_names_these_weights(name):
-    record = json.loads(path(name, "json").read_text())
+@pytest.mark.parametrize(("name", "weights"), SHIPPED)
+def test_the_training_record_is_signed_and_names_these_weights(name, weights):
+    record = json.loads(path(name, weights, "json").read_text())
     keys = tuple(VerifierKey.parse(k) for k in record["keys"])
     note = record["checkpoint"].encode()
     opened = open_note(note, keys)
@@ -45,8 +45,8 @@ def test_the_training_record_is_signed_and_names_these_weights(name):
         document = json.loads(body)
         bodies[document["kind"]] = document
     saved = bodies["weights.saved"]["facts"]
-    weights = load_weights(str(path(name, "safetensors")))
-    assert saved["digest"] == weights.facts.get("retuned_from", weights.digest)
-    assert saved["data"]["digest"] == weights.facts["data"]["digest"]
-    assert bodies["training.started"]["run"] == weights.facts["run"]
+    loaded = load_weights(str(path(name, weights, "safetensors")))
+    assert saved["digest"] == loaded.facts.get("retuned_from", loaded.digest)
+    assert saved["data"]["digest"] == loaded.facts["data"]["digest"]
+    assert bodies["training.started"]["run"] == loaded.facts["run"]
     assert bodies["run.finished"]["facts"]["status"] == "ok"

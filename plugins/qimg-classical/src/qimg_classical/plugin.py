@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qimg_core.plugins import BackendSpec, CommandSpec, hookimpl
+from qimg_core.plugins import BackendSpec, CommandSpec, GeneratorSpec, hookimpl
 
 
 @hookimpl
@@ -15,6 +15,23 @@ def qimg_backends() -> list[BackendSpec]:
             summary="exact simulation under a size bound, above it a surrogate that says so",
             devices="the file of a surrogate, or nothing",
         )
+    ]
+
+
+@hookimpl
+def qimg_generators() -> list[GeneratorSpec]:
+    """Baselines without any circuit; their only arm is ``bypass``."""
+    return [
+        GeneratorSpec(
+            name="kde",
+            target="qimg_classical.density:DensityGenerator",
+            summary="no circuit: a kernel density of the training images' principal components",
+        ),
+        GeneratorSpec(
+            name="mps",
+            target="qimg_classical.tensor_generator:TensorGenerator",
+            summary="no circuit: a matrix product state as a Born machine over coarse pixels, the classical competitor",
+        ),
     ]
 
 

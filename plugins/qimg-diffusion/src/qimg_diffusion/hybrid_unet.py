@@ -18,6 +18,7 @@ from qimg_core.errors import ConfigurationError
 from qimg_core.generator import Arm, arm_field
 from qimg_diffusion.base import FlowGenerator, seeded
 from qimg_diffusion.layers import ArmMap, ClassicalMap, QuantumMap, count, reuploading, without_entanglers
+from qimg_diffusion.readouts import check_readout
 from qimg_diffusion.unet import UNet
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class HybridUNetConfig:
         width: channels at the finest scale, a multiple of 4.
         wires: of the circuit, 2 to 6.
         layers: how often the angles are uploaded.
-        observables: trained matrices over all wires; each pair of wires has one more.
+        observables: trained matrices over all wires.
+        readout: what is measured beside them: ``pairs`` (a matrix on every pair of wires), ``sliding`` (on neighbours),
+            ``global`` (nothing), or ``diagonal``: as pairs, all matrices diagonal, which takes one basis.
+        neighbours: wires of a sliding window.
         batch: images a training step.
         rate: largest learning rate.
         observable_rate: that of the observables' entries.
@@ -59,6 +63,8 @@ class HybridUNetConfig:
     wires: int = 6
     layers: int = 3
     observables: int = 16
+    readout: str = "pairs"
+    neighbours: int = 2
     batch: int = 64
     rate: float = 2e-3
     observable_rate: float = 2e-3
@@ -78,6 +84,7 @@ class HybridUNetConfig:
             raise ConfigurationError(
                 f"wanted 2 to 6 wires, and layers and observables, got {self.wires}, {self.layers}, {self.observables}"
             )
+        check_readout(self.readout, self.wires, neighbours=self.neighbours)
 
 
 class HybridUNet(FlowGenerator):
@@ -102,7 +109,13 @@ class HybridUNet(FlowGenerator):
             return None
         n_in, n_out = UNet.features(c.width), 8 * c.width
         encoder, circuit, initial, observable = reuploading(
-            c.wires, c.layers, [(tuple(range(c.wires)), c.observables)], shared=True, seed=self.session.seed_for("init")
+            c.wires,
+            c.layers,
+            [(tuple(range(c.wires)), c.observables)],
+            shared=True,
+            seed=self.session.seed_for("init"),
+            readout=c.readout,
+            neighbours=c.neighbours,
         )
         with seeded(self.session, "layer"):
             layer: ArmMap = QuantumMap(

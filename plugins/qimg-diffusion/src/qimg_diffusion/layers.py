@@ -6,7 +6,6 @@ A circuit between two linear maps, and what stands in for it in the other arms.
 from __future__ import annotations
 
 import math
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,15 +15,15 @@ from torch import nn
 from qimg_circuits.ansatzes.strongly_entangling import StronglyEntangling
 from qimg_circuits.encoders.dense_angle import DenseAngleEncoder
 from qimg_circuits.encoders.reupload import ReuploadEncoder
-from qimg_circuits.observables.adaptive import AdaptiveNonLocal
 from qimg_core.circuit import Circuit
 from qimg_core.circuit.compose import interleave
 from qimg_core.encoder import Encoder
 from qimg_core.errors import ConfigurationError
+from qimg_core.generator import Arm
 from qimg_core.torch_layer import QuantumLayer
+from qimg_diffusion import readouts
 
 if TYPE_CHECKING:
-    from qimg_core.measurement import Measurement
     from qimg_core.observable import Observable
     from qimg_core.session import Session
 
@@ -53,6 +52,7 @@ class QuantumMap(ArmMap):
         seed: of encoder's and observable's own parameters.
         bounded: angles are pi tanh(linear map), so that they cannot wind up; else the map itself.
         frozen: the circuit's weights are not trained.
+        label: names the circuit in the record.
     """
 
     def __init__(
@@ -68,12 +68,13 @@ class QuantumMap(ArmMap):
         seed: int,
         bounded: bool,
         frozen: bool,
+        label: str = "velocity",
     ) -> None:
         super().__init__()
         self.bounded = bounded
         self.read_in = nn.Linear(n_in, encoder.n_features)
         self.quantum = QuantumLayer(
-            session, encoder, circuit, observable, initial=initial, seed=seed, label="velocity", frozen=frozen
+            session, encoder, circuit, observable, initial=initial, seed=seed, label=label, frozen=frozen
         )
         self.read_out = nn.Linear(observable.n_features, n_out)
 
@@ -154,11 +155,6 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def measurement_of(layer: ArmMap | None) -> Measurement | None:
-    """What a map's device measures; None for classical maps."""
-    return None if layer is None or layer.quantum is None else layer.quantum.observable.measurement
-
-
 class LayeredAngles(Encoder):
     """Dense angles (RZ RY) uploaded once in each layer, every layer its own: the features are the angles.
 
@@ -196,16 +192,25 @@ def without_entanglers(circuit: Circuit) -> Circuit:
 
 
 def reuploading(
-    n_wires: int, layers: int, windows: list[tuple[tuple[int, ...], int]], *, shared: bool, seed: int
+    n_wires: int,
+    layers: int,
+    windows: list[tuple[tuple[int, ...], int]],
+    *,
+    shared: bool,
+    seed: int,
+    readout: str = "pairs",
+    neighbours: int = 2,
 ) -> tuple[Encoder, Circuit, Any, Observable]:
     """The circuit of both models: upload, RZ RY RZ on every wire and a CX ring, ``layers`` times.
 
     Args:
         n_wires: 2 or more.
         layers: how often.
-        windows: wires and number of trained matrices on them, beside one matrix on every pair of wires.
+        windows: wires and number of trained matrices on them, beside those that ``readout`` adds.
         shared: every layer uploads the same angles, by its own trained scale and bias; else its own.
         seed: of the weights' initial values.
+        readout: ``pairs``, ``sliding``, ``global`` or ``diagonal``, see `qimg_diffusion.readouts.readout`.
+        neighbours: wires of a sliding window.
 
     Returns:
         Encoder, circuit, initial weights, observable.
@@ -214,5 +219,43 @@ def reuploading(
     blocks = [ansatz.layer(i) for i in range(layers)]
     upload = DenseAngleEncoder(n_wires)
     encoder = ReuploadEncoder(upload, layers) if shared else LayeredAngles(n_wires, layers)
-    pairs = [(pair, 1) for pair in combinations(range(n_wires), 2)]
-    return encoder, encoder.weave_layers(blocks), ansatz.initial(seed), AdaptiveNonLocal([*windows, *pairs])
+    observable = readouts.readout(readout, n_wires, windows, neighbours=neighbours)
+    return encoder, encoder.weave_layers(blocks), ansatz.initial(seed), observable
+
+
+def latent_map(session: Session, config: Any, n_in: int, n_out: int, *, label: str) -> ArmMap:
+    """The map of an arm in a latent space, from the numbers that torch draws next.
+
+    Args:
+        session: runs the circuit.
+        config: has arm, wires, layers, observables (matrices on all wires), readout and neighbours.
+        n_in: length of a row.
+        n_out: length of its image.
+        label: names the circuit in the record.
+
+    Returns:
+        The circuit between linear maps; for the twin a perceptron of as many trained numbers; for the bypass one
+        linear map.
+    """
+    c = config
+    if c.arm is Arm.BYPASS:
+        return LinearMap(n_in, n_out)
+    windows = [(tuple(range(c.wires)), c.observables)] if c.observables else []
+    seed = session.seed_for("init")
+    encoder, circuit, initial, observable = reuploading(
+        c.wires, c.layers, windows, shared=False, seed=seed, readout=c.readout, neighbours=c.neighbours
+    )
+    layer = QuantumMap(
+        session,
+        n_in=n_in,
+        n_out=n_out,
+        encoder=encoder,
+        circuit=without_entanglers(circuit) if c.arm is Arm.SEPARABLE else circuit,
+        observable=observable,
+        initial=initial,
+        seed=session.seed_for("init", "observable"),
+        bounded=False,
+        frozen=c.arm is Arm.FROZEN,
+        label=label,
+    )
+    return ClassicalMap(n_in, n_out, parameters=count(layer), hidden=2) if c.arm is Arm.TWIN else layer

@@ -19,7 +19,10 @@ def qimg_generators() -> list[GeneratorSpec]:
             name="quantum-latent-flow",
             target="qimg_diffusion.latent_flow:LatentFlow",
             summary="a circuit of some 3,800 numbers is the velocity field of a flow in 16 latent dimensions",
-            weights={"mnist": "qimg_diffusion:weights/quantum-latent-flow-mnist.safetensors"},
+            weights={
+                "mnist": "qimg_diffusion:weights/quantum-latent-flow-mnist.safetensors",
+                "mnist-global": "qimg_diffusion:weights/quantum-latent-flow-mnist-global.safetensors",
+            },
         ),
         GeneratorSpec(
             name="hybrid-unet-2602.03405",
@@ -27,9 +30,19 @@ def qimg_generators() -> list[GeneratorSpec]:
             summary="the published model of arXiv:2602.03405, as released",
         ),
         GeneratorSpec(
+            name="latent-diffusion",
+            target="qimg_diffusion.latent_diffusion:LatentDiffusion",
+            summary="a circuit guesses the noise in 16 latent dimensions, or its bit strings are the start",
+        ),
+        GeneratorSpec(
             name="quddpm",
             target="qimg_diffusion.quddpm.model:QuDDPM",
             summary="quantum states by denoising: T circuits with measured ancillas, after arXiv:2310.05866",
+        ),
+        GeneratorSpec(
+            name="depolarising-latent",
+            target="qimg_diffusion.depolarising:DepolarisingLatent",
+            summary="principal components as states of 4 wires, by undoing depolarisation, after arXiv:2411.17608",
         ),
     ]
 
