@@ -9,29 +9,24 @@ as many images as one likes.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from attrs import frozen
 
-from qimg_circuits.ansatzes.strongly_entangling import StronglyEntangling
-from qimg_circuits.encoders.base import StandardEncoder
 from qimg_circuits.observables.pauli_strings import PauliStrings
-from qimg_core.circuit import Circuit, CircuitBuilder, PauliString
+from qimg_core.circuit import PauliString
 from qimg_core.circuit.pauli import each
-from qimg_core.execution import ExecutionRequest
-from qimg_core.measurement import Samples
-from qimg_core.torch_layer import QuantumLayer
-from qimg_diffusion.layers import ArmMap, ClassicalMap, without_entanglers
+from qimg_diffusion.bit_strings import fair_layer, strings_of
+from qimg_diffusion.layers import ArmMap, ClassicalMap
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qimg_core.session import Session
+    from qimg_core.torch_layer import QuantumLayer
 
     Bits = npt.NDArray[np.uint8]
 
@@ -51,25 +46,6 @@ class Source(ArmMap):
         """(n, bits) of 0 and 1."""
 
 
-@frozen
-class NoInputs(StandardEncoder):
-    """Nothing is encoded: rows of no numbers."""
-
-    n_wires: int
-
-    @property
-    def circuit(self) -> Circuit:
-        return Circuit(self.n_wires)
-
-    @property
-    def n_features(self) -> int:
-        return 0
-
-    def features(self, batch: Any, parameters: Any = None) -> Any:
-        """(rows, 0), as it is."""
-        return batch
-
-
 class CircuitSource(Source):
     """H on every wire, so that bits are fair at first, strongly entangling layers, measured in the Z basis.
 
@@ -87,17 +63,13 @@ class CircuitSource(Source):
     def __init__(self, session: Session, bits: int, layers: int, *, entangled: bool, seed: int, frozen: bool) -> None:
         super().__init__()
         self.session = session
-        ansatz, b = StronglyEntangling(bits, layers, spread=math.pi / 4), CircuitBuilder(bits)
-        for w in range(bits):
-            b.h(w)
-        circuit = b.build().then(ansatz.circuit)
         pairs = [PauliString(((i, "Z"), (j, "Z"))) for i, j in combinations(range(bits), 2)]
-        self.quantum = QuantumLayer(
+        self.quantum = fair_layer(
             session,
-            NoInputs(bits),
-            circuit if entangled else without_entanglers(circuit),
+            bits,
+            layers,
             PauliStrings([*each("Z", range(bits)), *pairs]),
-            initial=ansatz.initial(seed),
+            entangled=entangled,
             seed=seed,
             label="start",
             frozen=frozen,
@@ -109,18 +81,8 @@ class CircuitSource(Source):
         return out
 
     def strings(self, n: int, seed: int) -> Bits:
-        """One request of n shots, with the session's noise model; column w is wire w."""
-        q = self.quantum
-        request = ExecutionRequest(
-            circuit=q.circuit,
-            inputs=np.zeros((1, 0)),
-            weights=q.weights.detach().double().numpy().copy(),
-            measurement=Samples(range(q.circuit.n_wires)),
-            shots=n,
-            seed=seed,
-            noise=self.session.noise_model,
-        )
-        return np.ascontiguousarray(self.session.execute(request, label="strings").data[0], dtype=np.uint8)
+        """See `strings_of`."""
+        return strings_of(self.quantum, n, seed)
 
 
 class ClassicalSource(Source):

@@ -7,22 +7,14 @@ what a device is asked for, once for as many images as one likes.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from attrs import frozen
 
-from qimg_circuits.ansatzes.strongly_entangling import StronglyEntangling
-from qimg_circuits.encoders.base import StandardEncoder
 from qimg_circuits.observables.probabilities import ProbabilityReadout
-from qimg_core.circuit import Circuit, CircuitBuilder
 from qimg_core.errors import DataError
-from qimg_core.execution import ExecutionRequest
-from qimg_core.measurement import Samples
-from qimg_core.torch_layer import QuantumLayer
-from qimg_diffusion.layers import without_entanglers
+from qimg_diffusion.bit_strings import fair_layer, strings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,34 +29,6 @@ if TYPE_CHECKING:
 KERNELS = (0.2, 0.5, 0.8)
 """What a wire in which two strings differ takes off their likeness, by kernel: a Gaussian of the Hamming distance d is
 kappa**d. Small kappa compares whole strings, large kappa single wires and pairs."""
-
-
-@frozen
-class NoInputs(StandardEncoder):
-    """Nothing is encoded: rows of no numbers."""
-
-    n_wires: int
-
-    @property
-    def circuit(self) -> Circuit:
-        return Circuit(self.n_wires)
-
-    @property
-    def n_features(self) -> int:
-        return 0
-
-    def features(self, batch: Any, parameters: Any = None) -> Any:
-        """(rows, 0), as it is."""
-        return batch
-
-
-def born_circuit(wires: int, layers: int, *, entangled: bool) -> Circuit:
-    """H on every wire, so that bits are fair at first, then strongly entangling layers; without CX where asked."""
-    b = CircuitBuilder(wires)
-    for w in range(wires):
-        b.h(w)
-    circuit = b.build().then(StronglyEntangling(wires, layers).circuit)
-    return circuit if entangled else without_entanglers(circuit)
 
 
 class BornMachine(torch.nn.Module):
@@ -82,15 +46,9 @@ class BornMachine(torch.nn.Module):
     def __init__(self, session: Session, wires: int, layers: int, *, entangled: bool, seed: int, frozen: bool) -> None:
         super().__init__()
         self.session = session
-        self.quantum = QuantumLayer(
-            session,
-            NoInputs(wires),
-            born_circuit(wires, layers, entangled=entangled),
-            ProbabilityReadout([*range(wires)]),
-            initial=StronglyEntangling(wires, layers, spread=math.pi / 4).initial(seed),
-            seed=seed,
-            label="prior",
-            frozen=frozen,
+        law = ProbabilityReadout([*range(wires)])
+        self.quantum = fair_layer(
+            session, wires, layers, law, entangled=entangled, seed=seed, label="prior", frozen=frozen
         )
 
     def forward(self) -> torch.Tensor:
@@ -99,18 +57,8 @@ class BornMachine(torch.nn.Module):
         return out
 
     def strings(self, n: int, seed: int) -> Bits:
-        """(n, wires): one request of n shots, with the session's noise model; column w is wire w."""
-        q = self.quantum
-        request = ExecutionRequest(
-            circuit=q.circuit,
-            inputs=np.zeros((1, 0)),
-            weights=q.weights.detach().double().numpy().copy(),
-            measurement=Samples(range(q.circuit.n_wires)),
-            shots=n,
-            seed=seed,
-            noise=self.session.noise_model,
-        )
-        return np.ascontiguousarray(self.session.execute(request, label="strings").data[0], dtype=np.uint8)
+        """See `strings_of`."""
+        return strings_of(self.quantum, n, seed)
 
 
 def law_of(strings: Bits) -> torch.Tensor:
