@@ -163,6 +163,7 @@ class LatentGan(AdversarialGenerator):
             seed=self.session.seed_for("init", "observable"),
             bounded=False,
             frozen=c.arm is Arm.FROZEN,
+            label="latents",
         )
         if c.arm is Arm.TWIN:
             return ClassicalMap(n_in, c.latent, parameters=count(layer), hidden=2)
