@@ -260,7 +260,7 @@ def test_a_curve_is_median_and_range_over_seeds() -> None:
     assert long.middle[-1] == pytest.approx(2.0)  # a running mean over 20 steps
 
 
-def test_curves_are_read_where_trainings_left_them(tmp_path: Path) -> None:
+def test_curves_are_read_where_trainings_left_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plan = plan_of()
     fall = {arm: lambda s, a=arm: 3 * np.exp(-np.arange(60) / 9) + 0.1 * s + len(a) for arm in ("quantum", "twin")}
     leave_losses(tmp_path, plan, {**fall, "kde": lambda s: 30 - np.arange(30) / (s + 5)})
@@ -280,6 +280,7 @@ def test_curves_are_read_where_trainings_left_them(tmp_path: Path) -> None:
 
     (run_folder(tmp_path, "kde", 1) / "weights.loss.csv").write_text("step,loss\n1,not a number\n")
     assert len(losses_of(tmp_path, plan, plan.seeds)["kde"]) == 9
+    assert len(caplog.messages) == 1 and "not whole" in caplog.messages[0]
     assert learning_curves(plan, {}) is None
 
 

@@ -243,18 +243,21 @@ def test_the_forest_plot_puts_points_where_they_belong() -> None:
 # -- files ------------------------------------------------------------------------------------------
 
 
-def test_a_result_is_read_back_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_result_is_read_back_whole_or_not_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     result = results_of(plan_of(), {})[0]
     digest = write_result(tmp_path, result)
     key: dict[str, Any] = {"plan": result.plan, "arm": result.arm, "seed": result.seed}
     assert read_result(tmp_path, **key) == (result, digest)
     for other in ({"plan": "sha256:x"}, {"arm": "twin"}, {"seed": 99}):
         assert read_result(tmp_path, **{**key, **other}) is None
+    assert not caplog.messages
     whole = (tmp_path / "result.json").read_bytes()
     for cut in (0, 1, len(whole) // 2, len(whole) - 1):
         (tmp_path / "result.json").write_bytes(whole[:cut])
         assert read_result(tmp_path, **key) is None
+    assert sum("is damaged" in m for m in caplog.messages) == 4
     assert read_result(tmp_path / "none", **key) is None
+    assert len(caplog.messages) == 4
 
 
 def test_values_are_kept_without_pickle_and_foreign_classes_refused(tmp_path: Path) -> None:

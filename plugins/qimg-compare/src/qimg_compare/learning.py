@@ -6,6 +6,7 @@ be compared, so each has a panel; nor is a lower loss a better image.
 
 from __future__ import annotations
 
+import logging
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qimg_compare.plan import ComparePlan
+
+log = logging.getLogger("qimg")
 
 LOSSES = "weights.loss.csv"
 PLACES = 160
@@ -51,7 +54,7 @@ class Curve:
 def losses_of(folder: Path, plan: ComparePlan, seeds: Sequence[int]) -> dict[str, list[list[float]]]:
     """The losses of every arm that was trained here, one list a seed; arms that brought weights have none.
 
-    A file that is not whole counts as none.
+    A file that is not whole counts as none, with a warning; a curve's name says of how many seeds it is.
     """
     out = {}
     for arm in plan.arms:
@@ -65,7 +68,8 @@ def losses_of(folder: Path, plan: ComparePlan, seeds: Sequence[int]) -> dict[str
 def _read(file: Path) -> list[float]:
     try:
         return [float(row.split(",")[1]) for row in file.read_text("utf-8").splitlines()[1:]]
-    except (IndexError, ValueError):
+    except (IndexError, ValueError) as error:
+        log.warning("%s is not whole and is left out of the learning curves (%s)", file, error)
         return []
 
 

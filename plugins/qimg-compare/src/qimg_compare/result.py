@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from qimg_core.storage import sha256_digest, write_atomic
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+log = logging.getLogger("qimg")
 
 SCHEMA = "qimg.compare.result/1"
 FILE = "result.json"
@@ -123,7 +126,7 @@ def write_result(folder: Path, result: RunResult) -> str:
 def read_result(folder: Path, *, plan: str, arm: str, seed: int) -> tuple[RunResult, str] | None:
     """A finished result and the digest of its file; None where there is none, or one of another plan, arm or seed.
 
-    A file that is damaged counts as none: the run is made again.
+    A file that is damaged counts as none, with a warning: the run is made again.
     """
     try:
         data = (folder / FILE).read_bytes()
@@ -132,7 +135,8 @@ def read_result(folder: Path, *, plan: str, arm: str, seed: int) -> tuple[RunRes
     try:
         document = canonical.loads(data)
         found = _from_json(document["body"], document["log"])
-    except (ConfigurationError, KeyError, TypeError, ValueError, ArithmeticError):
+    except (ConfigurationError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+        log.warning("%s is damaged and counts as none (%s): the run is made again", folder / FILE, error)
         return None
     if (found.plan, found.arm, found.seed) != (plan, arm, seed):
         return None
