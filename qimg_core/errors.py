@@ -15,7 +15,7 @@
     ├── JobError                JobFailed, JobCancelled, JobTimeout (DeadlinePassed), JobLost
     ├── ResultError             the provider's answer cannot be read; fetch again (ShotShortfall)
     ├── StorageError            disk full, read-only, or not a place to write
-    └── LedgerError             LedgerBusy, LedgerCorrupt, ReplayMismatch
+    └── LedgerError             LedgerBusy, LedgerCorrupt, ReplayMismatch, OutsideMemoryError
     FallbackExhausted           an ExceptionGroup with one error per backend tried
 
 From the type alone a caller can tell what matters about money: ``sent`` (did anything reach a
@@ -258,6 +258,10 @@ class LedgerCorrupt(LedgerError):
 
 class ReplayMismatch(LedgerError):
     """A re-run gave something else; the message names the first difference."""
+
+
+class OutsideMemoryError(LedgerError):
+    """A witness, time-stamp service or archive did not keep a head; the log itself is as it was. Ask again."""
 
 
 class FallbackExhausted(ExceptionGroup[QimgError]):

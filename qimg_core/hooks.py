@@ -99,6 +99,11 @@ class CommandSpec(ComponentSpec):
     """A click command that becomes ``qimg NAME``."""
 
 
+@frozen(kw_only=True)
+class OutsideMemorySpec(ComponentSpec):
+    """An `qimg_core.ledger.outside.OutsideMemory` class: witness, time stamp, archive."""
+
+
 @frozen(kw_only=True, eq=False)
 class SuppliedNoise:
     """Initial noise of a ``qimg_noise`` plugin, and where it is from.
@@ -152,6 +157,11 @@ class HookSpecs:
     @_hookspec
     def qimg_commands(self) -> Iterable[CommandSpec]:
         """Commands this plugin adds to ``qimg``."""
+        return ()
+
+    @_hookspec
+    def qimg_outside_memories(self) -> Iterable[OutsideMemorySpec]:
+        """Memories outside of a log that this plugin supplies."""
         return ()
 
     @_hookspec

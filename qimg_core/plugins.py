@@ -25,6 +25,7 @@ from qimg_core.hooks import (
     GeneratorSpec,
     HookSpecs,
     ObservableSpec,
+    OutsideMemorySpec,
     hookimpl,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "EncoderSpec",
     "GeneratorSpec",
     "ObservableSpec",
+    "OutsideMemorySpec",
     "PluginStatus",
     "Registry",
     "hookimpl",
@@ -55,6 +57,7 @@ KINDS: dict[str, tuple[str, type[ComponentSpec]]] = {
     "observable": ("qimg_observables", ObservableSpec),
     "dataset": ("qimg_datasets", DatasetSpec),
     "command": ("qimg_commands", CommandSpec),
+    "outside": ("qimg_outside_memories", OutsideMemorySpec),
 }
 
 
