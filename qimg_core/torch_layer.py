@@ -37,6 +37,7 @@ class QuantumLayer(torch.nn.Module):
         seed: for the encoder's and observable's own initial parameters.
         label: names the layer in the record.
         frozen: keep the circuit's weights at ``initial``.
+        fixed_observable: keep the observable's parameters at their initial values.
 
     Shape: (rows, encoder.n_features) -> (rows, observable.n_features), in the batch's dtype.
     """
@@ -52,6 +53,7 @@ class QuantumLayer(torch.nn.Module):
         seed: int,
         label: str = "quantum",
         frozen: bool = False,
+        fixed_observable: bool = False,
     ) -> None:
         super().__init__()
         self.session, self.encoder, self.circuit, self.observable = session, encoder, circuit, observable
@@ -59,7 +61,9 @@ class QuantumLayer(torch.nn.Module):
         dtype = torch.get_default_dtype()
         self.weights = torch.nn.Parameter(torch.as_tensor(initial, dtype=dtype), requires_grad=not frozen)
         self.encoder_parameters = torch.nn.Parameter(torch.as_tensor(encoder.initial(seed), dtype=dtype))
-        self.observable_parameters = torch.nn.Parameter(torch.as_tensor(observable.initial(seed), dtype=dtype))
+        self.observable_parameters = torch.nn.Parameter(
+            torch.as_tensor(observable.initial(seed), dtype=dtype), requires_grad=not fixed_observable
+        )
         self._calls = 0
         self._occurrences: Occurrences | None = None
 

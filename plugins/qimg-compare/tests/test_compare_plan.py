@@ -107,6 +107,7 @@ def test_a_wrong_word_is_refused_with_the_nearest(
         (None, {"reference": "quantum"}, "is a classical arm, this one is quantum"),
         (None, {"name": "Two words"}, "no name"),
         ("real", {"arm": "twin"}, "name of a control"),
+        ("twin", {"role": "fixed-observable"}, "cannot have the role"),
         ("twin", {"role": "quantum"}, "cannot have the role"),
         ("quantum", {"role": "best-classical"}, "cannot have the role"),
         ("twin", {"steps": 0}, "neither weights nor steps"),

@@ -80,6 +80,33 @@ def test_frozen_circuit_stays_and_the_others_move():
     assert not moved("frozen")
 
 
+def test_fixed_observables_stay_and_gates_move():
+    m = model(evolve(TINY, train_observables=False))
+    quantum = m.layer.quantum
+    gates, entries = quantum.weights.detach().clone(), quantum.observable_parameters.detach().clone()
+    list(m.fit(source(), steps=3))
+    assert torch.equal(entries, quantum.observable_parameters) and not torch.equal(gates, quantum.weights)
+    assert m.parameters.observable == 0 and m.parameters.circuit == model().parameters.circuit
+    assert abs(m.twin().parameters.layer - m.parameters.layer) <= 0.02 * m.parameters.layer
+
+
+def test_without_skips_everything_goes_past_the_layer():
+    """Features of the coarsest scale that are 0 leave nothing of the image; with skips the image is still seen."""
+
+    def seen(skips):
+        net = model(evolve(TINY, skips=skips, arm="bypass")).net
+        torch.nn.init.normal_(net.head.weight)
+        for p in net.down3.parameters():
+            torch.nn.init.zeros_(p)
+        x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            a, b = net(x, torch.full((2,), 0.5), torch.zeros(2, dtype=torch.long))
+        return not torch.equal(a, b)
+
+    assert seen(True)
+    assert not seen(False)
+
+
 def test_images_have_shape_range_and_labels():
     images = model().sample(5, seed=1)
     assert images.pixels.shape == (5, 8, 8, 1)

@@ -32,6 +32,8 @@ class Role(StrEnum):
     QUANTUM = "quantum"
     SEPARABLE = "separable"  # is entanglement used?
     FROZEN = "frozen"  # is training the circuit useful?
+    FIXED_OBSERVABLE = "fixed-observable"  # is training the observable useful?
+    SKIP_CUT = "skip-cut"  # what is left where nothing goes past the layer?
     PARAMETER_MATCHED = "parameter-matched"  # a classical layer of as many parameters
     LATENCY_MATCHED = "latency-matched"  # a classical layer of the same time an image
     SURROGATE = "surrogate"  # can the circuit be replaced by a classical stand-in?

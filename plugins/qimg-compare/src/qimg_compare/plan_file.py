@@ -160,7 +160,9 @@ def _arm(name: str, table: Any, defaults: Mapping[str, Any], settings: Mapping[s
 def _role(where: str, arm: Arm, given: str | None) -> Role:
     natural = ROLES[arm]
     role: Role = natural if given is None else _word(Role, given, "role")
-    if role is natural or role is Role.SURROGATE:
+    if role in (natural, Role.SURROGATE, Role.SKIP_CUT):
+        return role
+    if role is Role.FIXED_OBSERVABLE and arm in (Arm.QUANTUM, Arm.SEPARABLE):
         return role
     if role in CLASSICAL - {Role.BYPASS} and arm in (Arm.TWIN, Arm.BYPASS):
         return role

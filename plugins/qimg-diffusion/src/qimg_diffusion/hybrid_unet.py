@@ -42,6 +42,8 @@ class HybridUNetConfig:
         readout: what is measured beside them: ``pairs`` (a matrix on every pair of wires), ``sliding`` (on neighbours),
             ``global`` (nothing), or ``diagonal``: as pairs, all matrices diagonal, which takes one basis.
         neighbours: wires of a sliding window.
+        train_observables: false keeps their entries as they are drawn: the fixed observable of an ablation.
+        skips: false cuts the connections past the coarsest scale, so that all must go through it.
         batch: images a training step.
         rate: largest learning rate.
         observable_rate: that of the observables' entries.
@@ -65,6 +67,8 @@ class HybridUNetConfig:
     observables: int = 16
     readout: str = "pairs"
     neighbours: int = 2
+    train_observables: bool = True
+    skips: bool = True
     batch: int = 64
     rate: float = 2e-3
     observable_rate: float = 2e-3
@@ -99,7 +103,7 @@ class HybridUNet(FlowGenerator):
         c: HybridUNetConfig = self.config
         middle = self._middle()
         with seeded(self.session, "unet"):
-            net = UNet(channels=c.channels, width=c.width, classes=c.classes, middle=middle)
+            net = UNet(channels=c.channels, width=c.width, classes=c.classes, middle=middle, skips=c.skips)
         channels_last: nn.Module = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return channels_last  # a quarter faster on a CPU
 
@@ -129,6 +133,7 @@ class HybridUNet(FlowGenerator):
                 seed=self.session.seed_for("init", "observable"),
                 bounded=True,
                 frozen=c.arm is Arm.FROZEN,
+                fixed_observable=not c.train_observables,
             )
             if c.arm is Arm.TWIN:
                 layer = ClassicalMap(n_in, n_out, parameters=count(layer))

@@ -61,6 +61,7 @@ class LatentFlowConfig:
         wires: of the circuit, 2 to 10.
         layers: how often angles are uploaded; every layer has its own.
         observables: trained matrices over all wires, up to 6 of them; each pair of wires has one more.
+        train_observables: false keeps their entries as they are drawn: the fixed observable of an ablation.
         batch: vectors a training step of the velocity.
         rate: its largest learning rate.
         observable_rate: that of the observables' entries.
@@ -91,6 +92,7 @@ class LatentFlowConfig:
     wires: int = 8
     layers: int = 5
     observables: int = 0
+    train_observables: bool = True
     batch: int = 256
     rate: float = 4e-3
     observable_rate: float = 1e-2
@@ -207,6 +209,7 @@ class LatentFlow(FlowGenerator):
                 seed=self.session.seed_for("init", "observable"),
                 bounded=False,
                 frozen=c.arm is Arm.FROZEN,
+                fixed_observable=not c.train_observables,
             )
             if c.arm is Arm.TWIN:
                 return ClassicalMap(n_in, c.latent, parameters=count(layer), hidden=2)

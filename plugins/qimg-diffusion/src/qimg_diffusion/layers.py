@@ -52,6 +52,7 @@ class QuantumMap(ArmMap):
         seed: of encoder's and observable's own parameters.
         bounded: angles are pi tanh(linear map), so that they cannot wind up; else the map itself.
         frozen: the circuit's weights are not trained.
+        fixed_observable: the observable's entries are not trained.
         label: names the circuit in the record.
     """
 
@@ -68,13 +69,22 @@ class QuantumMap(ArmMap):
         seed: int,
         bounded: bool,
         frozen: bool,
+        fixed_observable: bool = False,
         label: str = "velocity",
     ) -> None:
         super().__init__()
         self.bounded = bounded
         self.read_in = nn.Linear(n_in, encoder.n_features)
         self.quantum = QuantumLayer(
-            session, encoder, circuit, observable, initial=initial, seed=seed, label=label, frozen=frozen
+            session,
+            encoder,
+            circuit,
+            observable,
+            initial=initial,
+            seed=seed,
+            label=label,
+            frozen=frozen,
+            fixed_observable=fixed_observable,
         )
         self.read_out = nn.Linear(observable.n_features, n_out)
 

@@ -57,12 +57,20 @@ class UNet(nn.Module):
         middle: (rows, `UNet.features`) -> (rows, 8 C), half scale and half shift of the coarsest
             features, which are multiplied by 1 + scale; None leaves them alone.
         embedding: length of the time and class embedding.
+        skips: false puts zeros where the finer scales are handed over: what is drawn has gone through the coarsest.
 
     Shape: x (rows, channels, h, w) with h and w multiples of 4; t (rows,); labels (rows,).
     """
 
     def __init__(
-        self, *, channels: int, width: int, classes: int, middle: nn.Module | None, embedding: int = 64
+        self,
+        *,
+        channels: int,
+        width: int,
+        classes: int,
+        middle: nn.Module | None,
+        embedding: int = 64,
+        skips: bool = True,
     ) -> None:
         super().__init__()
         c, e = width, embedding
@@ -70,7 +78,7 @@ class UNet(nn.Module):
         self.label = nn.Embedding(classes + 1, e)
         self.stem = nn.Conv2d(channels, c, 3, padding=1)
         self.down1, self.down2, self.down3 = Block(c, c, e), Block(c, 2 * c, e), Block(2 * c, 4 * c, e)
-        self.middle = middle
+        self.middle, self.skips = middle, skips
         self.bottom = Block(4 * c, 4 * c, e)
         self.up2, self.up1 = Block(6 * c, 2 * c, e), Block(3 * c, c, e)
         self.head = nn.Conv2d(c, channels, 3, padding=1)
@@ -91,6 +99,8 @@ class UNet(nn.Module):
             pooled = functional.adaptive_avg_pool2d(h3, 2).flatten(1)
             scale, shift = self.middle(torch.cat([pooled, e], 1))[:, :, None, None].chunk(2, 1)
             h3 = h3 * (1 + scale) + shift
+        if not self.skips:
+            h1, h2 = torch.zeros_like(h1), torch.zeros_like(h2)
         h = self.bottom(h3, e)
         h = self.up2(torch.cat([functional.interpolate(h, scale_factor=2), h2], 1), e)
         h = self.up1(torch.cat([functional.interpolate(h, scale_factor=2), h1], 1), e)
