@@ -1,0 +1,1 @@
+"""Stores of qimg ledgers: PostgreSQL, write-once archives, keys in hardware."""
