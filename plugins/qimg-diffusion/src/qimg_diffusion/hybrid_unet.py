@@ -17,6 +17,7 @@ from torch import nn
 from qimg_core.errors import ConfigurationError
 from qimg_core.generator import Arm, arm_field
 from qimg_diffusion.base import FlowGenerator, seeded
+from qimg_diffusion.inversion import estimate_noise
 from qimg_diffusion.layers import ArmMap, ClassicalMap, QuantumMap, count, reuploading, without_entanglers
 from qimg_diffusion.readouts import check_readout
 from qimg_diffusion.unet import UNet
@@ -24,6 +25,8 @@ from qimg_diffusion.unet import UNet
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from qimg_core.images import Images
 
 
 @frozen(kw_only=True)
@@ -158,3 +161,11 @@ class HybridUNet(FlowGenerator):
     def to_pixels(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """[-1, 1] -> [0, 1], channels last."""
         return (x.permute(0, 2, 3, 1) + 1) / 2
+
+    def invert(self, images: Images) -> npt.NDArray[np.float32]:
+        """Images back to their initial noise, an estimate: see `qimg_diffusion.inversion`. Labels may be missing.
+
+        Raises:
+            DataError: images of another shape, or of a class that the model does not know.
+        """
+        return estimate_noise(self, images)
