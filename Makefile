@@ -8,7 +8,8 @@ DEMO    := plugins/qimg-circuits plugins/qimg-simulator plugins/qimg-diffusion
 PIP     := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench docs lint clean train-models
+TOOLS   := golang-go golang-golang-x-mod-dev softhsm2 opensc postgresql openssl
+.PHONY: help tools setup demo test test-all bench docs lint clean train-models
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -26,6 +27,9 @@ $(VENV)/.all: pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml) $(KER
 	@# optional: they need a C compiler, and nothing else needs them
 	@command -v gcc >/dev/null && $(PIP) -e $(KERNELS) || echo "qimg-kernels not built (it needs GCC 12 or newer); the simulator computes in torch"
 	@touch $@ $(VENV)/.demo
+
+tools: ## Debian: install the programs that some tests compare with (as root); without them these tests skip and say so
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(TOOLS) >/dev/null
 
 setup: $(VENV)/.all ## create .venv with the core, every plugin and the development tools, editable
 

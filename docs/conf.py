@@ -26,7 +26,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(datetime|ssl)\..+|Failure|Bits|Extrapolation|Outbox|Finished|Callable\[\[\]|Mapping\[str"),
     ("py:class", r"(abc|collections\.abc|decimal|dt|enum|httpx|np|npt|os|pathlib|sqlite3|torch)\..+"),
     ("py:class", r"Decimal|Path|Ed25519PrivateKey|MLDSA44PrivateKey"),
-    ("py:class", r"Activity|JSON|Measurement|Open|Pauli|Progress|Role|Row|Split|Step|Write"),
+    ("py:class", r"Activity|JSON|MemoryKind|KeyHistory|SigningKey|Measurement|Open|Pauli|Progress|Role|Row|Split|Step|Write"),
     ("py:class", r"Array|Bytes|FloatArray|Floats|Labels|Pixels"),
 ]
 default_role = "code"

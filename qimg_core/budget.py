@@ -1,19 +1,24 @@
-"""What one run may spend (floor 3; imports errors, execution)."""
+"""What one run may spend, and the interface of budgets that several runs share (floor 3; imports errors, execution)."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from qimg_core.errors import BudgetExceeded, UnknownCost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
+    from qimg_core.admission import Context
+    from qimg_core.capabilities import Capabilities
     from qimg_core.execution import Plan
-    from qimg_core.job import Cost
+    from qimg_core.job import JSON, Cost, Intent
+    from qimg_core.jobs.outbox import Finished
+    from qimg_core.ledger.base import Ledger
 
 
 @frozen(kw_only=True)
@@ -82,6 +87,12 @@ class Spending:
         self._within("jobs", self.jobs + jobs, budget.max_jobs, cost)
         self._within("shots", self.shots + plan.total_shots, budget.max_shots, cost)
 
+    def release(self, plan: Plan) -> None:
+        """Take a reserved plan back, of which nothing was sent."""
+        self.cost -= plan.cost.high or 0
+        self.jobs -= 0 if plan.cost.is_free else plan.n_jobs
+        self.shots -= plan.total_shots
+
     def reconcile(self, estimated: Cost, billed: Sequence[Cost]) -> None:
         """Put what was billed in the place of what was reserved, where every bill is known in the same unit."""
         if estimated.high is None or any(b.high is None or b.unit != estimated.unit for b in billed):
@@ -93,3 +104,38 @@ class Spending:
         if bound is not None and wanted > bound:
             unit = f" {cost.unit}" if what == "cost" else ""
             raise BudgetExceeded(f"{what}: this would make {wanted}{unit}, the budget allows {bound}{unit}")
+
+
+@frozen(kw_only=True, eq=False)
+class Spend:
+    """An admitted plan that is about to be sent, as the hook ``qimg_reserve`` sees it; never free work in this process.
+
+    Args:
+        plan: its ``cost.high`` is the upper bound of all jobs together.
+        capabilities: of the device.
+        context: of the run.
+        intents: one per job, in order; not in the ledger yet.
+        ledger: the run's log.
+        record: appends an entry of the run, durable on return.
+        resumed: an earlier process of this run may have sent some of these jobs.
+    """
+
+    plan: Plan
+    capabilities: Capabilities
+    context: Context
+    intents: tuple[Intent, ...]
+    ledger: Ledger = field(repr=False)
+    record: Callable[[str, Mapping[str, JSON]], object] = field(repr=False)
+    resumed: bool = False
+
+
+class Reservation(ABC):
+    """What a shared budget holds for one plan, until its jobs have ended. One of the two is called, once."""
+
+    @abstractmethod
+    def finished(self, finished: Sequence[Finished]) -> None:
+        """Every job has its result, which is in the ledger."""
+
+    @abstractmethod
+    def interrupted(self, error: BaseException) -> None:
+        """Something went wrong on the way; the ledger has what is known of each job. Uncertain money stays reserved."""

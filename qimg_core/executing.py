@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
 from qimg_core.backend import LocalBackend
+from qimg_core.budget import Reservation, Spend
 from qimg_core.capabilities import DeviceKind
 from qimg_core.chunks import join, place
-from qimg_core.errors import ShotShortfall
+from qimg_core.errors import AdmissionDenied, QimgError, ShotShortfall
 from qimg_core.execution import Chunk, ExecutionRecord, array_digest
 from qimg_core.job import Intent
 from qimg_core.jobs import run_jobs
@@ -18,11 +20,15 @@ from qimg_core.jobs.journal import Journal
 from qimg_core.jobs.outbox import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qimg_core.capabilities import GradientMethod
     from qimg_core.execution import ExecutionRequest, Plan
     from qimg_core.job import JobHandle, RawResult
     from qimg_core.routing import Route
     from qimg_core.session import Session
+
+log = logging.getLogger("qimg")
 
 
 @frozen(kw_only=True, eq=False)
@@ -75,6 +81,7 @@ def execute_remote(session: Session, found: Route, ordinal: int) -> Executed:
     """Send a plan's jobs, or find them again; everything is in the ledger before it is used.
 
     Raises:
+        PolicyError: a shared budget refuses; nothing was sent.
         BackendError, JobError, ResultError: see `qimg_core.jobs.run_jobs`.
         ShotShortfall: a job took another number of shots than asked; its result is in the ledger.
     """
@@ -90,13 +97,57 @@ def execute_remote(session: Session, found: Route, ordinal: int) -> Executed:
         journal=Journal() if session.resumed is None else session.resumed.journal,
     )
     within = session.hops[found.hop].within
-    finished = run_jobs(found.backend, plan, intents, outbox, session.polling, session.breaker, within)
+    held = _reserve(session, found, intents)
+    try:
+        finished = run_jobs(found.backend, plan, intents, outbox, session.polling, session.breaker, within)
+    except BaseException as error:
+        _settle(held, lambda one, error=error: one.interrupted(error))
+        raise
+    _settle(held, lambda one: one.finished(finished))
     session.spending.reconcile(plan.cost, [f.raw.cost for f in finished if f.raw.cost is not None and not f.adopted])
     adopted = sum(f.adopted for f in finished)
     decisions = (f"{adopted} of {len(finished)} jobs found again, not sent",) if adopted else ()
     executed = _executed(plan, identity, [f.raw for f in finished], intents)
     drift = tuple(dict.fromkeys(d for f in finished for d in f.drift))
     return evolve(executed, handles=tuple(f.handle for f in finished), drift=drift, decisions=decisions)
+
+
+def _reserve(session: Session, found: Route, intents: list[Intent]) -> list[Reservation]:
+    """Ask the budgets of plugins; where one refuses, what the others hold is given back."""
+    spend = Spend(
+        plan=found.plan,
+        capabilities=found.backend.capabilities,
+        context=session.context,
+        intents=tuple(intents),
+        ledger=session.ledger,
+        record=session.record,
+        resumed=session.resumed is not None,
+    )
+    held: list[Reservation] = []
+    for impl in session.registry.hooks.hook.qimg_reserve.get_hookimpls():
+        try:
+            one = impl.function(*[spend for _ in impl.argnames])
+        except BaseException as error:
+            _settle(held, lambda one, error=error: one.interrupted(error))
+            session.spending.release(found.plan)
+            if isinstance(error, QimgError) or not isinstance(error, Exception):
+                raise
+            log.exception("qimg_reserve of %s failed", impl.plugin_name)
+            raise AdmissionDenied(
+                f"refused before anything was sent: the budget of {impl.plugin_name} failed: {type(error).__name__}"
+            ) from error
+        if one is not None:
+            held.append(one)
+    return held
+
+
+def _settle(held: list[Reservation], tell: Callable[[Reservation], None]) -> None:
+    """A budget that cannot be told keeps what it holds; the result, which is in the ledger, is not lost for that."""
+    for one in held:
+        try:
+            tell(one)
+        except Exception:
+            log.exception("a budget could not be told what became of its reservation; it stays reserved")
 
 
 def execute_vjp(found: Route, request: ExecutionRequest, cotangent: Any) -> tuple[Executed, tuple[Any, Any]]:

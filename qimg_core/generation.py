@@ -16,7 +16,7 @@ from qimg_core.config import config_from_json, config_to_json
 from qimg_core.errors import AdmissionDenied, DataError, UnknownName, WeightsError
 from qimg_core.execution import array_digest
 from qimg_core.generator import Arm, Saved
-from qimg_core.hooks import GeneratorSpec
+from qimg_core.hooks import GeneratorSpec, marks_of
 from qimg_core.sampling_noise import check_noise, initial_noise, npy, origin_of, session_noise
 from qimg_core.weights import load_weights
 
@@ -203,7 +203,8 @@ def _marked(session: Session, images: Images, record: dict[str, Any]) -> tuple[I
     impls = session.registry.hooks.hook.qimg_mark.get_hookimpls()
     if not impls:
         return images, []
-    pixels, marks = images.to_uint8().copy(), []
+    pixels = images.to_uint8().copy()
+    marks: list[str] = []
     for impl in impls:
         touched = False
         for i in range(len(pixels)):
@@ -216,7 +217,7 @@ def _marked(session: Session, images: Images, record: dict[str, Any]) -> tuple[I
                 raise DataError(f"{impl.plugin_name} marked an image as {out.dtype} {out.shape}, not 8 bits as it was")
             pixels[i], touched = out, True
         if touched:
-            marks.append(impl.plugin_name)
+            marks += marks_of(impl.plugin, impl.plugin_name)
     return evolve(images, pixels=pixels.astype(np.float64) / 255), marks
 
 

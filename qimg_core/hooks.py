@@ -12,13 +12,18 @@ import pluggy
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from qimg_core.admission import Context, Decision
+    from qimg_core.budget import Reservation, Spend
+    from qimg_core.datasets import ImageSource
     from qimg_core.execution import Plan
     from qimg_core.images import Images
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
+    from qimg_core.session import Session
+    from qimg_core.verdict import Verdict
 
 ENTRY_POINT_GROUP = "qimg.plugins"
 INTERFACE_VERSION = 1
@@ -121,6 +126,42 @@ class SuppliedNoise:
     facts: Mapping[str, Any] = field(factory=dict)
 
 
+@frozen(kw_only=True)
+class Evidence:
+    """One thing that a detector looked for in a picture.
+
+    Args:
+        layer: what was looked for, in words: ``content credentials``.
+        verdict: pass: it is there and holds. fail: it is there and does not hold, or the picture was taken
+            down. inconclusive: it cannot be told. not_applicable: it is not there.
+        found: in words.
+        proves: what follows from it.
+        proves_not: what does not.
+        facts: more, for ``--json``.
+        entry: number of the ledger's entry that this rests on; its place in the log is then proved, too.
+        made_by: number of the ``images.made`` entry whose pixels, by that entry, were changed into these.
+    """
+
+    layer: str
+    verdict: Verdict
+    found: str
+    proves: str = ""
+    proves_not: str = ""
+    facts: Mapping[str, Any] = field(factory=dict, eq=False, hash=False)
+    entry: int | None = None
+    made_by: int | None = None
+
+
+def marks_of(plugin: object, name: str) -> tuple[str, ...]:
+    """The marks that a plugin with ``qimg_mark`` puts on images now.
+
+    Its module's ``MARKS``: names such as ``label``, or a function without arguments that gives them, for a plugin whose
+    marks depend on its settings. A plugin without it is known by its own name.
+    """
+    found = getattr(plugin, "MARKS", (name,))
+    return tuple(str(mark) for mark in (found() if callable(found) else found))
+
+
 class HookSpecs:
     """Every moment at which a plugin can take part. All are optional."""
 
@@ -169,8 +210,31 @@ class HookSpecs:
         """Judge a plan before anything is sent; one ``deny`` refuses it. None abstains."""
 
     @_hookspec
+    def qimg_reserve(self, spend: Spend) -> Reservation | None:
+        """Reserve what an admitted plan may cost in a budget that several runs share, before anything of it is sent.
+
+        None where there is no such budget. It refuses by raising `qimg_core.errors.BudgetExceeded` or ``UnknownCost``;
+        whatever else it raises refuses, too.
+        """
+
+    @_hookspec
     def qimg_screen(self, images: Images, context: Context) -> Decision | None:
         """Judge finished images before they leave the session; ``deny`` withholds them."""
+
+    @_hookspec
+    def qimg_check_data(self, images: ImageSource, context: Context, given: Mapping[str, Any]) -> Decision | None:
+        """Judge the data of a training before anything is computed; one ``deny`` refuses it. None abstains.
+
+        Args:
+            images: what is to be learned.
+            context: what the caller states of the run.
+            given: ``data``: the name or path it was opened by, ``manifest``: the manifest that was named, both or None;
+                ``ledger``: a function that opens the run's log.
+
+        Returns:
+            a `Decision`. Its record becomes an entry ``data.checked``; ``manifest`` and ``licence`` in it join the
+            training's own record, and the words under ``stated`` the run's context, where policies see them.
+        """
 
     @_hookspec(firstresult=True)
     def qimg_noise(self, context: dict[str, Any]) -> Any:
@@ -191,9 +255,39 @@ class HookSpecs:
         """Mark one 8-bit image (h, w, c) after it was made; returns the marked one, or None."""
 
     @_hookspec
+    def qimg_saved(self, files: Sequence[Path], session: Session) -> Iterable[Path]:
+        """Pictures of a run were written by a command, and the run is still open: sign them, copy them.
+
+        Args:
+            files: the pictures, in their place; a plugin may replace one by a file with the same pixels.
+            session: of the run; its ledger has their ``images.made`` entry.
+
+        Returns:
+            files that it put beside them.
+        """
+        return ()
+
+    @_hookspec
+    def qimg_detect(self, path: Path, ledger: Ledger | None, context: Mapping[str, Any]) -> Iterable[Evidence]:
+        """Say which marks a picture of any origin carries (``qimg inspect``). Reads only, sends nothing.
+
+        Args:
+            path: PNG, JPEG or WebP.
+            ledger: where to look it up; None where there is none.
+            context: ``names``: what the picture says of itself, as `qimg_core.images.read_images` gives it.
+        """
+        return ()
+
+    @_hookspec
     def qimg_entry_appended(self, entry: Entry) -> None:
         """An entry is durably in the ledger. Failures are logged and never block."""
 
     @_hookspec(firstresult=True)
-    def qimg_open_ledger(self, uri: str) -> Ledger | None:
-        """Open the ledger at ``uri``, or None where the scheme is not this plugin's."""
+    def qimg_open_ledger(self, uri: str, create: bool, read_only: bool) -> Ledger | None:
+        """Open the ledger at ``uri``, or None where the scheme is not this plugin's.
+
+        Args:
+            uri: with a scheme.
+            create: make it where there is none.
+            read_only: for reading, without private keys.
+        """

@@ -12,13 +12,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve
 
 from qimg_core.budget import Budget
 from qimg_core.config import config_from_json
 from qimg_core.errors import ConfigurationError, LedgerError
+from qimg_core.images import pixels_from_bytes
 from qimg_core.mitigation import Mitigation
 from qimg_core.noise import NoiseModel
+from qimg_core.paired import paired_test
+from qimg_core.replay_record import Replay, environments, record_replay, same_threads
 from qimg_core.sampling_noise import from_npy
 from qimg_core.session import Session
 from qimg_core.verdict import Verdict
@@ -32,26 +35,10 @@ if TYPE_CHECKING:
     from qimg_core.ledger.entry import Entry
     from qimg_core.plugins import Registry
 
+__all__ = ["SHIFT", "Replay", "find_images", "replay_images", "replay_training", "session_like", "started"]
 
-@frozen(kw_only=True)
-class Replay:
-    """What a re-run showed.
-
-    Args:
-        verdict: pass (equal), fail, or inconclusive (nothing promises equality there).
-        run: the run that was repeated.
-        new_run: the run that repeated it; it has a record of its own.
-        first_difference: where the two first differ, in words; None where they are equal.
-        environment: packages and hardware that differ, in words.
-        measured: numbers of the comparison, as strings.
-    """
-
-    verdict: Verdict
-    run: str
-    new_run: str
-    first_difference: str | None
-    environment: tuple[str, ...]
-    measured: dict[str, str]
+SHIFT = 0.05
+"""Of a pixel in [0, 1]: what a statistical pass on images excludes by default."""
 
 
 def find_images(ledger: Ledger, *, run: str | None = None, entry: int | None = None) -> Entry:
@@ -114,8 +101,12 @@ def replay_images(
     entry: int | None = None,
     registry: Registry | None = None,
     budget: Budget | None = None,
+    alpha: float = 0.01,
+    effect: float | None = None,
 ) -> Replay:
     """Make recorded images again and compare the 8-bit pixels.
+
+    Where a device takes fresh shots, nothing promises equal bytes; `qimg_core.paired.paired_test` decides then.
 
     Args:
         ledger: holds the images, open for writing: the repetition has a record of its own.
@@ -123,11 +114,14 @@ def replay_images(
         entry: of these images, instead.
         registry: the plugins.
         budget: what the repetition may spend; by default nothing.
+        alpha: chance of calling equal distributions different.
+        effect: smallest shift of a pixel, in [0, 1], that a pass has to exclude; `SHIFT` by default.
 
     Raises:
         LedgerError: no such images, or their weights are not in the ledger.
         BudgetExceeded: the device costs, and the budget does not allow it.
     """
+    bound = SHIFT if effect is None else effect
     old = find_images(ledger, run=run, entry=entry)
     assert old.run is not None
     facts = old.facts
@@ -139,7 +133,7 @@ def replay_images(
         session_like(ledger, old.run, registry=registry, budget=budget) as session,
         tempfile.TemporaryDirectory() as folder,
     ):
-        _same_threads(facts["threads"])
+        same_threads(facts["threads"])
         path = Path(folder) / "weights.safetensors"
         path.write_bytes(ledger.get(names["weights"]))
         model = session.generator(facts["generator"], weights=path)
@@ -150,34 +144,47 @@ def replay_images(
             again = model.sample(facts["n"], condition=condition, seed=int(facts["seed"]))
         else:
             again = model.sample(facts["n"], condition=condition, noise=from_npy(ledger.get(names["noise"])))
-        difference = None
-        measured: dict[str, str] = {"pixels": again.digest}
-        if again.digest != facts["pixels"]:
-            difference = _first_pixel(ledger, names, again) or "the pixels differ"
-        environment = _environments(ledger, before, started(ledger, session.run))
-        verdict = Verdict.PASS if difference is None else Verdict.FAIL
-        sampled = facts["device_kinds"] == ["qpu"]
-        if verdict is Verdict.FAIL and (sampled or environment):
-            verdict = Verdict.INCONCLUSIVE
-        session.record(
-            "replay.compared",
-            {
-                "of": old.run,
-                "entry": old.index,
-                "verdict": verdict.value,
-                "first_difference": difference,
-                "environment": list(environment),
-                "measured": measured,
-            },
-        )
-        return Replay(
-            verdict=verdict,
+        environment = environments(ledger, before, started(ledger, session.run))
+        replay = Replay(
+            verdict=Verdict.PASS,
             run=old.run,
             new_run=session.run,
-            first_difference=difference,
+            first_difference=None,
             environment=environment,
-            measured=measured,
+            measured={"pixels": again.digest},
         )
+        if again.digest != facts["pixels"]:
+            difference = _first_pixel(ledger, names, again) or "the pixels differ"
+            verdict = Verdict.INCONCLUSIVE if environment else Verdict.FAIL
+            replay = evolve(replay, verdict=verdict, first_difference=difference)
+            if _fresh_samples(session, before, facts):
+                was = pixels_from_bytes(ledger.get(names["pixels"]))
+                replay = _judged(replay, was, again.to_uint8(), session.seed_for("replay", "signs"), alpha, bound)
+        stated = {} if replay.method == "bytes" else {"alpha": repr(alpha), "effect": repr(bound)}
+        return record_replay(session, replay, product="images", entry=old.index, stated=stated)
+
+
+def _fresh_samples(session: Session, before: Entry, facts: dict[str, Any]) -> bool:
+    """Whether nothing promises equal bytes: shots of a device that takes no seed."""
+    if "qpu" in facts["device_kinds"]:
+        return True
+    return before.facts["shots"] is not None and not session.backend(session.chain[0]).capabilities.seeded
+
+
+def _judged(replay: Replay, was: Any, now: Any, seed: int, alpha: float, bound: float) -> Replay:
+    """The verdict of the paired test, in place of the comparison of bytes."""
+    found = paired_test(was, now, seed=seed, alpha=alpha)
+    measured = {**replay.measured, "p": f"{found.p:.3g}", "shift": f"{found.shift:.3g}"}
+    measured["detectable_shift"] = f"{found.detectable:.3g}"
+    if found.p <= alpha:
+        verdict = Verdict.FAIL
+        said = f"the images differ by more than shots (p = {found.p:.2g}, mean shift {found.shift:.3g})"
+    elif found.detectable <= bound:
+        verdict, said = Verdict.PASS, f"equal up to shots: no shift of {found.detectable:.3g} or more"
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        said = f"no shift is seen, and none below {found.detectable:.3g} would have been; {bound:g} was asked"
+    return evolve(replay, verdict=verdict, first_difference=said, measured=measured, method="paired permutation test")
 
 
 def replay_training(
@@ -222,7 +229,7 @@ def replay_training(
         session_like(ledger, run, registry=registry, budget=budget) as session,
         tempfile.TemporaryDirectory() as folder,
     ):
-        _same_threads(before.facts["threads"])
+        same_threads(before.facts["threads"])
         cls = session.registry.load("generator", facts["generator"])
         config = config_from_json(cls.config_type, facts["config"])
         path = Path(folder) / "recorded.safetensors"
@@ -242,38 +249,19 @@ def replay_training(
         seed = session.seed_for("replay samples")
         a, b = model.sample(samples, seed=seed), other.sample(samples, seed=seed)
         pixel = float(np.abs(a.pixels - b.pixels).max())
-        environment = _environments(ledger, before, started(ledger, session.run))
+        environment = environments(ledger, before, started(ledger, session.run))
         difference = None if worst == 0 else f"weights differ by at most {worst:.3g}, pixels by at most {pixel:.3g}"
         verdict = Verdict.PASS if pixel <= tolerance else Verdict.INCONCLUSIVE if environment else Verdict.FAIL
-        measured = {"weights": repr(worst), "pixels": repr(pixel), "tolerance": repr(tolerance)}
-        session.record(
-            "replay.compared",
-            {
-                "of": run,
-                "entry": old.index,
-                "verdict": verdict.value,
-                "first_difference": difference,
-                "environment": list(environment),
-                "measured": measured,
-            },
-        )
-        return Replay(
+        replay = Replay(
             verdict=verdict,
             run=run,
             new_run=session.run,
             first_difference=difference,
             environment=environment,
-            measured=measured,
+            measured={"weights": repr(worst), "pixels": repr(pixel), "tolerance": repr(tolerance)},
+            method="samples of the weights",
         )
-
-
-def _same_threads(recorded: int | None) -> None:
-    """Use as many threads as the recorded run did: the order of a sum decides its last bit."""
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is not None and recorded is not None and torch.get_num_threads() != recorded:
-        torch.set_num_threads(recorded)
+        return record_replay(session, replay, product="weights", entry=old.index, stated={"tolerance": repr(tolerance)})
 
 
 def _first_pixel(ledger: Ledger, names: dict[str, str], again: Any) -> str | None:
@@ -282,15 +270,3 @@ def _first_pixel(ledger: Ledger, names: dict[str, str], again: Any) -> str | Non
         if was != now:
             return f"image {i}: pixels {was[:23]}... became {now[:23]}..."
     return None if len(old) == len(again) else f"{len(old)} images became {len(again)}"
-
-
-def _environments(ledger: Ledger, a: Entry, b: Entry) -> tuple[str, ...]:
-    was, now = (json.loads(ledger.get(e.facts["artefacts"]["environment"])) for e in (a, b))
-    out = [f"{k}: {was[k]} -> {now[k]}" for k in ("python", "system", "machine", "cpu", "gpu") if was[k] != now[k]]
-    for name in sorted(set(was["packages"]) | set(now["packages"])):
-        pair = was["packages"].get(name), now["packages"].get(name)
-        if pair[0] != pair[1]:
-            out.append(f"{name}: {pair[0]} -> {pair[1]}")
-    if (was["git"] or {}).get("commit") != (now["git"] or {}).get("commit"):
-        out.append("the code: another git commit")
-    return tuple(out)

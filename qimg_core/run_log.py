@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from qimg_core.job import JSON
     from qimg_core.ledger.entry import Entry
+    from qimg_core.ledger.memories import Memories
     from qimg_core.plugins import Registry
 
 log = logging.getLogger("qimg")
@@ -37,6 +38,7 @@ class RunLog:
         opening: gives facts, claims and gaps of ``run.started``; asked once, at the first entry.
         again: the run is resumed: it begins with ``run.resumed``.
         owned: whether closing the run closes the ledger; None where that follows from ``given``.
+        outside: the ledger's outside memories, which are handed its head when the run ends, and closed.
     """
 
     def __init__(
@@ -49,8 +51,9 @@ class RunLog:
         opening: Callable[[], tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]],
         again: bool = False,
         owned: bool | None = None,
+        outside: Memories | None = None,
     ) -> None:
-        self.run, self.registry = run, registry
+        self.run, self.registry, self.outside = run, registry, outside
         self._given, self._opening, self._again = given, opening, again
         self._owned = isinstance(given, (str, Path)) if owned is None else owned
         self._ledger = given if isinstance(given, Ledger) else None
@@ -114,13 +117,19 @@ class RunLog:
         try:
             artefacts = {**facts.get("artefacts", {}), "environment": self.put(text)}
             facts = {**facts, "git": git, "artefacts": artefacts}
+            if self.outside is not None:
+                facts["outside"] = self.outside.to_json()
             self.record("run.resumed" if self._again else "run.started", facts, claims=claims, gaps=gaps)
         except BaseException:
             self.started = False
             raise
 
     def close(self, status: str | None, error: str | None) -> None:
-        """Flush, write the last entry, sign a checkpoint; nothing where nothing was done."""
+        """Flush, write the last entry, sign a checkpoint, have it kept outside; nothing where nothing was done.
+
+        Raises:
+            OutsideMemoryError, LedgerCorrupt: see `qimg_core.ledger.memories.Memories.keep`; the run is recorded.
+        """
         if self.closed:
             return
         self.closed = True
@@ -138,6 +147,14 @@ class RunLog:
                 }
                 self.record("run.finished", facts)
                 self.ledger.checkpoint()
+                if self.outside is not None:
+                    self.outside.keep(self.ledger, self._append)
         finally:
+            if self.outside is not None:
+                self.outside.close()
             if self._ledger is not None and self._owned:
                 self._ledger.close()
+
+    def _append(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """An entry that belongs to the log and to no run."""
+        self._show(self.ledger.append(kind, facts=facts))

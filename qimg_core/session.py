@@ -16,16 +16,26 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import evolve
 
 from qimg_core.admission import Context
-from qimg_core.admitting import admit, opening_facts
+from qimg_core.admission_words import UNSTATED
+from qimg_core.admitting import admit, asked_facts, covers, opening_facts
 from qimg_core.backend import Backend
 from qimg_core.budget import Budget, Spending
 from qimg_core.capabilities import GradientMethod
-from qimg_core.errors import ConfigurationError, QimgError
+from qimg_core.errors import (
+    AdmissionDenied,
+    BudgetExceeded,
+    ConfigurationError,
+    LedgerCorrupt,
+    OutsideMemoryError,
+    QimgError,
+    UnknownCost,
+)
 from qimg_core.executing import Executed, execute_local, execute_remote, is_local, record_of
 from qimg_core.execution import Result
 from qimg_core.jobs import Polling
 from qimg_core.jobs.breaker import Breaker
 from qimg_core.jobs.resuming import Resumed, resumed
+from qimg_core.ledger.memories import memories_of
 from qimg_core.plugins import Registry
 from qimg_core.routing import Hop, Route, may_fall_back, route, successor
 from qimg_core.run_log import RunLog
@@ -39,6 +49,7 @@ if TYPE_CHECKING:
     from qimg_core.admission import Decision
     from qimg_core.execution import ExecutionRequest, Plan
     from qimg_core.generator import Generator
+    from qimg_core.job import JSON
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
     from qimg_core.mitigation import Mitigation
@@ -113,6 +124,7 @@ class Session:
             self.registry.spec("backend", hop.backend)  # an unknown name is an error before anything is written
         self.resumed: Resumed | None = None
         owned = isinstance(ledger, (str, Path))
+        outside = memories_of(ledger, self.registry)  # governed mode is refused before anything is written
         if resume is not None:
             self.resumed, ledger = resumed(ledger, resume, self.registry, seed=seed, backend=self.hops[0].backend)
             seed = self.resumed.seed
@@ -126,7 +138,10 @@ class Session:
         self.proposals = proposals
         self.known_proposals: Proposals | None = None
         self.spending = Spending(budget or Budget())
+        self.weights = UNSTATED  # digest of the weights that a model of this run was last loaded from
         self._routes: dict[object, tuple[Route, tuple[Decision, ...]]] = {}
+        self._admitted: dict[object, dict[str, JSON]] = {}
+        self._refused: dict[object, AdmissionDenied] = {}
         self._lock = threading.RLock()
         self.log = RunLog(
             ledger,
@@ -136,6 +151,7 @@ class Session:
             opening=self._opening,
             again=self.resumed is not None,
             owned=owned,
+            outside=outside,
         )
         self._ordinal = 0
 
@@ -224,12 +240,14 @@ class Session:
         """`execute` one plain request under a number that was drawn before; ``mitigation`` is its role in one."""
         key, found = self._route(request, gradient)
         while True:
-            with self._lock:
-                self._admit(key, found)
             try:
+                with self._lock:
+                    self._admit(key, found)
                 executed = self._run(found, ordinal)
             except QimgError as error:
-                if not may_fall_back(error) or found.hop + 1 >= len(self.hops):
+                refused = isinstance(error, (AdmissionDenied, BudgetExceeded, UnknownCost))  # nothing was sent
+                allowed = refused or may_fall_back(error)
+                if not allowed or found.hop + 1 >= len(self.hops):
                     raise
                 found = self._fall_back(found, gradient, error)
                 key = (key, found.hop)
@@ -327,12 +345,23 @@ class Session:
         """Budget and policies; the first plan of a structure is written down before it runs."""
         plan = found.plan
         known = self._routes.get(key)
-        if known is not None and plan.cost.is_free:
+        if known is not None and plan.cost.is_free and (not known[1] or covers(self._admitted[key], self, found)):
             if plan.request.shots is not None:
                 self.spending.reserve(plan)
             return
+        refusal = (key, plan.request.rows, plan.cost.high)
+        if refusal in self._refused:  # said and written down once
+            raise self._refused[refusal]
+        self.spending.check(plan)
+        facts = asked_facts(self, found)
+        try:
+            decisions = admit(self, found, facts)
+        except AdmissionDenied as error:
+            self._refused[refusal] = error
+            raise
         self.spending.reserve(plan)
-        self._routes[key] = (found, admit(self, found))
+        self._routes[key] = (found, decisions)
+        self._admitted[key] = facts
 
     # -- devices, seeds ----------------------------------------------------------------------
 
@@ -353,7 +382,9 @@ class Session:
         """A generator bound to this session: see `qimg_core.generation.make_generator`."""
         from qimg_core.generation import make_generator
 
-        return make_generator(self, name, weights=weights, config=config, **changes)
+        model = make_generator(self, name, weights=weights, config=config, **changes)
+        self.weights = UNSTATED if model.saved is None else model.saved.digest
+        return model
 
     # -- the record --------------------------------------------------------------------------
 
@@ -411,9 +442,13 @@ class Session:
         return self
 
     def __exit__(self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        if t is None:
+        if t is None or e is None:
             self.close()
-        elif issubclass(t, KeyboardInterrupt):
-            self.close("interrupted", "interrupted by the user")
-        else:
-            self.close("failed", t.__name__)
+            return
+        status = (
+            ("interrupted", "interrupted by the user") if issubclass(t, KeyboardInterrupt) else ("failed", t.__name__)
+        )
+        try:
+            self.close(*status)
+        except (OutsideMemoryError, LedgerCorrupt) as late:
+            e.add_note(late.message)  # the first error is what the caller needs to see; this one is in the record

@@ -71,11 +71,13 @@ def ensure_folder(path: str | os.PathLike[str]) -> Path:
         StorageError: it cannot be created, or a file is in the way.
     """
     folder = Path(path)
-    if folder.is_dir():
-        return folder
-    missing = [folder]
-    while not missing[-1].parent.is_dir() and missing[-1].parent != missing[-1]:
-        missing.append(missing[-1].parent)
+    missing: list[Path] = []
+    there = folder
+    while not there.is_dir() and there.parent != there:
+        missing.append(there)
+        there = there.parent
+    if os.access(there.parent, os.R_OK):  # who made it may have been killed before its name was durable
+        sync_folder(there.parent)
     for part in reversed(missing):
         try:
             part.mkdir(exist_ok=True)

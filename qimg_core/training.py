@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from qimg_core.checked_data import check_data
 from qimg_core.config import config_to_json
 from qimg_core.errors import ConfigurationError, DataError, StorageError, WeightsError
 from qimg_core.storage import write_atomic
@@ -68,6 +69,8 @@ def train(
     every: int = 250,
     progress: Callable[[TrainStep], None] | None = None,
     samples: int = 0,
+    data: str | Path | None = None,
+    manifest: str | Path | None = None,
 ) -> TrainingResult:
     """Train a model through its session and leave its weights, its curve and its record.
 
@@ -81,14 +84,18 @@ def train(
         every: save the state after so many steps.
         progress: called after each step.
         samples: draw so many images from fixed latents at each quarter of the training.
+        data: the name or path that the images were opened by, for those who check them.
+        manifest: the data set's manifest, where it does not lie beside the data.
 
     Raises:
+        AdmissionDenied: the data were refused; nothing was computed.
         ConfigurationError: no steps, a weights file that exists already, nothing to resume or another run's state.
         DataError, StorageError: before the first step.
     """
     out = Path(out)
     start, losses, previous = _prepare(session, model, images, steps, out, resume)
     done = len(losses)
+    checked = check_data(session, images, data, manifest)
     facts: dict[str, Any] = {
         "schema": "qimg.training/1",
         "generator": model.name,
@@ -97,12 +104,13 @@ def train(
         "arm": model.arm.value,
         "model": model.describe(),
         "parameters": _counts(model),
-        "data": {"name": images.name, "digest": images.digest, "n": images.n, "shape": list(images.shape)},
+        "data": {"name": images.name, "digest": images.digest, "n": images.n, "shape": list(images.shape), **checked},
         "steps": steps,
         "resumes": previous,
         "from_step": done,
     }
-    session.record("training.started", facts, gaps=[("licence", "the data set states none")])
+    gaps = [] if "licence" in checked else [("licence", "the data set states none")]
+    session.record("training.started", facts, gaps=gaps)
     marks = {max(1, steps * q // 4) for q in (1, 2, 3, 4)} if samples else set()
     try:
         for step in model.fit(images, steps=steps, start=start):

@@ -40,6 +40,8 @@ COMMANDS = {
     "backends": ("backends:backends", "List devices and what they can do."),
     "jobs": ("jobs:jobs", "Find, fetch and cancel the jobs that runs sent to providers."),
     "ledger": ("ledger:ledger", "Read a ledger, sign its head."),
+    "trace": ("trace:trace", "Walk from an image to what made it, and back."),
+    "keys": ("keys:keys", "A log's keys, and those of its data subjects."),
     "doctor": ("doctor:doctor", "Check this installation."),
 }
 """Name -> (module:attribute, one line)."""

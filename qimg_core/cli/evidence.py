@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from qimg_core.errors import LedgerCorrupt, LedgerError
-from qimg_core.ledger.note import Checkpoint, open_note, split_note
+from qimg_core.ledger.note import Checkpoint, split_note
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def prove(ledger: Ledger, entry: Entry) -> Proof:
     try:
         for note in ledger.checkpoints():
             head = Checkpoint.parse(split_note(note)[0])
-            if head.size > index:
+            if head.size > index and not ledger.history.open_head(note).revoked:
                 return _under(ledger, entry, note, head)
     except LedgerCorrupt as error:
         return Proof(verdict=Verdict.FAIL, size=None, algorithms=(), reason=error.message)
@@ -58,12 +58,11 @@ def prove(ledger: Ledger, entry: Entry) -> Proof:
 
 
 def _under(ledger: Ledger, entry: Entry, note: bytes, head: Checkpoint) -> Proof:
-    opened = open_note(note, ledger.keys)
-    missing = {key.algorithm for key in ledger.keys} - set(opened.verified)
+    opened = ledger.history.open_head(note)
     path = ledger.inclusion(entry.index, head.size)
     problem = ""
-    if missing:
-        problem = f"the head over {head.size} entries lacks a signature by {' and '.join(sorted(missing))}"
+    if opened.problem:
+        problem = f"the head over {head.size} entries: {opened.problem}"
     elif head.origin != ledger.origin:
         problem = f"the head is of the log {head.origin}"
     elif path.leaf != entry.leaf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
@@ -20,8 +21,6 @@ from qimg_core.cli.summary import circuit_facts, circuits_of, quantum_words
 from qimg_core.storage import ensure_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qimg_core.cli.app import App
     from qimg_core.cli.options import RunOptions
 
@@ -79,6 +78,8 @@ def make(app: App, run: RunOptions, order: Order) -> dict[str, Any]:
         files = [str(images.save(order.out, columns=order.columns))]
         if order.each is not None:
             files += [str(path) for path in images.save_each(order.each)]
+        beside = session.registry.hooks.hook.qimg_saved(files=[Path(name) for name in files], session=session)
+        files += [str(path) for paths in beside for path in paths]
         circuits = circuits_of(session.ledger, session.run) if images.quantum else {}
         return {
             "run": session.run,

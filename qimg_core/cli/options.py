@@ -15,6 +15,7 @@ import click
 from attrs import fields as attrs_fields
 from attrs import frozen
 
+from qimg_core.admission import STATED
 from qimg_core.errors import ConfigurationError, UnknownName
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 ARMS = ("quantum", "twin", "separable", "frozen", "bypass")
-_STATED = ("purpose", "sensitivity", "consent", "region")
 
 
 def _json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -123,7 +123,7 @@ _RUN: list[Callable[[Any], Any]] = [
     click.option("--timeout", type=float, metavar="SECONDS", help="Wait no longer for the jobs of one request."),
     click.option("--allow-unknown-cost", is_flag=True, help="Go on where a device publishes no price."),
     click.option(
-        "--stated", multiple=True, metavar="KEY=VALUE", help=f"What you state for the record: {', '.join(_STATED)}."
+        "--stated", multiple=True, metavar="KEY=VALUE", help=f"What you state for the record: {', '.join(STATED)}."
     ),
 ]
 
@@ -166,13 +166,13 @@ def parse_stated(items: Iterable[str]) -> dict[str, str]:
     """What the caller states about a run.
 
     Raises:
-        UnknownName: not one of purpose, sensitivity, consent, region.
+        UnknownName: not one of `qimg_core.admission.STATED`.
         ConfigurationError: see `parse_settings`.
     """
     found = parse_settings(items, "--stated")
     for key in found:
-        if key not in _STATED:
-            raise UnknownName("statement", key, _STATED)
+        if key not in STATED:
+            raise UnknownName("statement", key, STATED)
     return found
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from qimg_core.errors import LedgerCorrupt, LedgerError
 from qimg_core.ledger.log import checked_digest
-from qimg_core.storage import ensure_folder, sha256_digest, storage_error, write_atomic
+from qimg_core.storage import ensure_folder, sha256_digest, storage_error, sync_folder, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ class ArtefactFiles:
     """The artefacts under a folder."""
 
     root: Path
+    _durable: set[Path] = field(factory=set, init=False, eq=False, repr=False)  # folders whose names are synced
 
     def path(self, digest: str) -> Path:
         """Where an artefact lies, or would.
@@ -44,12 +45,15 @@ class ArtefactFiles:
             StorageError: disk full, read-only.
         """
         digest = sha256_digest(data)
+        path = self.path(digest)
+        if path.parent not in self._durable or not path.parent.is_dir():
+            ensure_folder(path.parent)
+            self._durable.add(path.parent)
         if self.has(digest):
             self.get(digest)
-            return digest
-        path = self.path(digest)
-        ensure_folder(path.parent)
-        write_atomic(path, data)
+            sync_folder(path.parent)  # another thread, or a process that was killed, may not have come so far
+        else:
+            write_atomic(path, data)
         return digest
 
     def get(self, digest: str) -> bytes:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import field, frozen
 
 from qimg_core.ledger.entry import Draft, Entry, Gap
+from qimg_core.ledger.history import KeyHistory
 from qimg_core.ledger.merkle import verify_inclusion
+from qimg_core.ledger.note import Checkpoint, split_note
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -78,6 +80,14 @@ class Verification:
         return self.verdict is Verdict.PASS
 
 
+@frozen
+class Sealed:
+    """Entries that are durable, and the signed note of a head that covers them."""
+
+    entries: tuple[Entry, ...]
+    note: bytes = field(repr=False)
+
+
 class Ledger(ABC):
     """An append-only log of entries with content-addressed artefacts and signed heads.
 
@@ -93,7 +103,12 @@ class Ledger(ABC):
     @property
     @abstractmethod
     def keys(self) -> tuple[VerifierKey, ...]:
-        """The two public keys, Ed25519 and ML-DSA-44, that sign this log."""
+        """The two public keys, Ed25519 and ML-DSA-44, that sign this log now."""
+
+    @property
+    def history(self) -> KeyHistory:
+        """Every pair of keys that has signed this log, and from which size on."""
+        return KeyHistory.of(self.keys)
 
     def append(
         self,
@@ -103,19 +118,35 @@ class Ledger(ABC):
         facts: Mapping[str, Any],
         claims: Mapping[str, Any] | None = None,
         gaps: Iterable[Gap] = (),
+        key: str | None = None,
     ) -> Entry:
         """Write one entry; see `Draft` and `extend`."""
-        return self.extend([Draft(kind, run=run, facts=facts, claims=claims or {}, gaps=tuple(gaps))])[0]
+        return self.extend([Draft(kind, run=run, facts=facts, claims=claims or {}, gaps=tuple(gaps), key=key)])[0]
 
     @abstractmethod
     def extend(self, drafts: Iterable[Draft]) -> tuple[Entry, ...]:
         """Write several entries in one commit: all of them or none.
 
+        A draft whose retry key is in the log already gives the entry that has it; that one is not written again.
+
         Raises:
-            ConfigurationError: a draft is malformed, too long, or names an artefact that is not stored.
-            LedgerError: the ledger is closed or read-only.
+            ConfigurationError: a draft is malformed, too long, or names an artefact that is not stored; or its
+                retry key is that of an entry with another content.
+            LedgerError: the ledger is closed or read-only, or its store keeps no retry keys.
             StorageError: the disk is full or read-only.
         """
+
+    def seal(self, drafts: Iterable[Draft]) -> Sealed:
+        """Write entries and sign a head over them. For one caller; a store may join those of many threads.
+
+        On return the entries are durable and covered by a signed head, which is durable too. A store of ours
+        puts the calls that wait at the same time into one transaction with one head: 256 threads that
+        seal one entry each cost little more than one. `extend` does not wait for others and signs nothing.
+
+        Raises: as `extend` and `checkpoint`. One caller's malformed draft does not touch the others.
+        """
+        entries = self.extend(drafts)
+        return Sealed(entries, self.checkpoint())
 
     @abstractmethod
     def __len__(self) -> int:
@@ -175,6 +206,12 @@ class Ledger(ABC):
     def checkpoints(self) -> tuple[bytes, ...]:
         """Every signed note so far, oldest first."""
 
+    def notes(self, start: int = 0) -> Iterator[bytes]:
+        """The signed notes of heads over at least ``start`` entries, oldest first, without holding them all."""
+        for note in self.checkpoints():
+            if Checkpoint.parse(split_note(note)[0]).size >= start:
+                yield note
+
     @abstractmethod
     def sign_text(self, text: bytes) -> bytes:
         """An Ed25519 note over some other text by the log's key, e.g. a bundle's manifest.
@@ -200,8 +237,14 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    def verify(self) -> Verification:
-        """Recompute everything: entries, roots, signatures, artefacts. Bad data is an answer, not an exception."""
+    def verify(self, *, strict: bool = False) -> Verification:
+        """Recompute everything: entries, roots, signatures, artefacts. Bad data is an answer, not an exception.
+
+        Args:
+            strict: write every body anew from its content and compare, also of entries whose bytes a signed head
+                covers. Without it their bytes, order and index columns are checked, and not the form that
+                whoever holds the keys gave them. See `qimg_core.ledger.verify`.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Self
 from qimg_core.errors import ConfigurationError
 from qimg_core.ledger import canonical
 from qimg_core.ledger.base import Problem, Verification
+from qimg_core.ledger.history import ROTATED
 from qimg_core.ledger.note import Checkpoint, split_note
 from qimg_core.ledger.standalone import verify as standalone
 from qimg_core.storage import ensure_folder, sha256_digest, storage_error, sync_folder
@@ -165,7 +166,7 @@ def _fill(ledger: Ledger, folder: Path, runs: list[str] | None) -> None:
         add(standalone.INCLUSION, canonical.dumps({"size": head.size, "proofs": paths}))
     for digest in artefacts:
         add(f"artefacts/sha256/{digest[7:9]}/{digest[7:]}", ledger.get(digest))
-    add(standalone.KEYS, "".join(f"{key}\n" for key in ledger.keys).encode())
+    add(standalone.KEYS, ledger.history.text.encode())
     add("verify.py", (resources.files("qimg_core.ledger.standalone") / "verify.py").read_bytes())
     which = "" if runs is None else f" (the runs {', '.join(runs)})"
     readme = _README.format(origin=ledger.origin, entries=len(indices), size=head.size, which=which)
@@ -192,7 +193,7 @@ def _selected(ledger: Ledger, size: int, runs: list[str] | None) -> Iterator[Ent
     for entry in ledger.entries():
         if entry.index >= size:
             return
-        if runs is None or entry.run in runs:
+        if runs is None or entry.run in runs or entry.kind == ROTATED:
             yield entry
 
 

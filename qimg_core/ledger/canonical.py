@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 from qimg_core.errors import ConfigurationError
 
 LARGEST = 2**53 - 1
 DEEPEST = 100
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 
 _sorted = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _given = json.JSONEncoder(sort_keys=False, ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -31,6 +33,13 @@ def dumps(value: Any) -> bytes:
         ConfigurationError: a float, an integer of 2**53 or more, a lone surrogate, a key that is not
             a string, any other type, or nesting deeper than 100; the message names the place.
     """
+    if _ordinary(value):
+        try:
+            text = _sorted(value)
+            if text.isascii() or not _ASTRAL.search(text):  # no key beyond U+FFFF: code point order is UTF-16 order
+                return text.encode()
+        except UnicodeEncodeError:
+            pass  # a lone surrogate: below it is refused by its place
     plain = _check(value, 0, [])
     try:
         return (_sorted(value) if plain else _given(_in_order(value))).encode()
@@ -70,6 +79,33 @@ def real(x: float) -> str:
     if isinstance(x, int) and number != x:
         raise ConfigurationError(f"{x} is not a double exactly; write it as an integer or a string")
     return repr(number)
+
+
+def _ordinary(value: Any) -> bool:
+    """Is it made of exactly the profile's types and not deep? False means: look at it more closely (`_check`)."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        inner: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is str or item is None or kind is bool:
+                continue
+            if kind is int:
+                if not -LARGEST <= item <= LARGEST:
+                    return False
+            elif kind is dict:
+                for key in item:
+                    if type(key) is not str:
+                        return False
+                inner += item.values()
+            elif kind is list or kind is tuple:
+                inner += item
+            else:
+                return False
+        if not inner:
+            return True
+        level = inner
+    return False
 
 
 def _check(value: Any, depth: int, path: list[str | int]) -> bool:

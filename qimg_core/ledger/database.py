@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from qimg_core.errors import LedgerBusy, LedgerCorrupt, LedgerError, StorageError
-from qimg_core.ledger.schema import APPLICATION_ID, FORMAT, TABLES, TRIGGERS
+from qimg_core.ledger.schema import ADDED, APPLICATION_ID, FORMAT, TABLES, TRIGGERS
 from qimg_core.storage import storage_error, sync_folder
 
 if TYPE_CHECKING:
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from qimg_core.ledger.note import Signer
 
 DATABASE = "ledger.db"
+Connect = Callable[[str], sqlite3.Connection]
+
+
+def connect(uri: str) -> sqlite3.Connection:
+    """Open a database; the one place where that is done, and what `SQLiteLedger.open` takes another function for.
+
+    Args:
+        uri: of SQLite's form ``file:PATH?mode=..``. Transactions are begun and ended by statements, and the
+            connection is used by several threads, one at a time.
+    """
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
 
 
 @contextmanager
@@ -43,10 +55,10 @@ def translated(folder: Path) -> Iterator[None]:
         raise LedgerError(f"the ledger failed: {said}") from error
 
 
-def connect_writer(folder: Path, signer: Signer) -> sqlite3.Connection:
+def connect_writer(folder: Path, signer: Signer, connect: Connect = connect) -> sqlite3.Connection:
     """Open for writing; tables are made where the database is empty. Durable, with its folder, on return."""
     with translated(folder):
-        db = sqlite3.connect(folder / DATABASE, isolation_level=None, check_same_thread=False, timeout=10)
+        db = connect(_uri(folder, "rwc"))
         try:
             _check_tables(folder, db)
             (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
@@ -57,7 +69,7 @@ def connect_writer(folder: Path, signer: Signer) -> sqlite3.Connection:
             db.execute("PRAGMA mmap_size=0")
             (made,) = db.execute("PRAGMA user_version").fetchone()
             db.execute("BEGIN IMMEDIATE")
-            for statement in (*(TABLES if made == 0 else ()), *TRIGGERS.values()):
+            for statement in (*(TABLES if made == 0 else ()), *ADDED, *TRIGGERS.values()):
                 db.execute(statement)
             if made == 0:
                 db.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -72,13 +84,13 @@ def connect_writer(folder: Path, signer: Signer) -> sqlite3.Connection:
     return db
 
 
-def connect_reader(folder: Path) -> sqlite3.Connection:
+def connect_reader(folder: Path, connect: Connect = connect) -> sqlite3.Connection:
     """Open for reading, on read-only media too."""
     path = folder / DATABASE
     check_format(folder)
-    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+    uri = _uri(folder, "ro")
     with translated(folder):
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+        db = connect(uri)
         try:
             db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:
@@ -87,13 +99,17 @@ def connect_reader(folder: Path) -> sqlite3.Connection:
             if wal.exists() and wal.stat().st_size > 0:
                 raise
             # A closed ledger on read-only media: SQLite cannot make its -shm file there, and needs none.
-            db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+            db = connect(f"{uri}&immutable=1")
         try:
             _check_tables(folder, db, empty=False)
         except BaseException:
             db.close()
             raise
     return db
+
+
+def _uri(folder: Path, mode: str) -> str:
+    return f"file:{quote(str((folder / DATABASE).resolve()))}?mode={mode}"
 
 
 def _check_tables(folder: Path, db: sqlite3.Connection, *, empty: bool = True) -> None:

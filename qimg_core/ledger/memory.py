@@ -16,7 +16,7 @@ from qimg_core.ledger.verify import Head, Row
 from qimg_core.storage import sha256_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class MemoryLedger(StoredLedger):
@@ -32,6 +32,7 @@ class MemoryLedger(StoredLedger):
         self._rows: list[Row] = []
         self._heads: list[Head] = []
         self._artefacts: dict[str, bytes] = {}
+        self._retry: dict[str, int] = {}
 
     def __len__(self) -> int:
         """Number of entries."""
@@ -84,8 +85,12 @@ class MemoryLedger(StoredLedger):
         """Digests of all stored artefacts."""
         return iter(tuple(self._artefacts))
 
-    def _store(self, entries: tuple[Entry, ...]) -> None:
+    def _store(self, entries: Sequence[Entry]) -> None:
         self._rows.extend(Row(e.index, e.run, e.kind, e.time, e.body, e.leaf) for e in entries)
+        self._retry.update((e.key, e.index) for e in entries if e.key is not None)
+
+    def _find(self, key: str) -> int | None:
+        return self._retry.get(key)
 
     def _store_head(self, head: Head) -> None:
         self._heads.append(head)

@@ -1,4 +1,4 @@
-r"""Signed notes and checkpoints (imports errors and merkle; `cryptography` only inside functions).
+r"""Signed notes and checkpoints (imports errors, merkle, signing; `cryptography` only inside functions).
 
 Formats: C2SP signed-note, tlog-checkpoint and tlog-cosignature. A checkpoint is the text
 ``origin \n size \n base64 root \n``. The log signs it twice: with Ed25519 (type 0x01, over the
@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from qimg_core.errors import ConfigurationError, LedgerCorrupt
 from qimg_core.ledger.merkle import HASH_SIZE
+from qimg_core.ledger.signing import SigningKey
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,6 +31,8 @@ _PUBLIC_SIZE = {ED25519: 32, MLDSA44: 1312}
 _MOST_SIGNATURES = 64
 _NAME = re.compile(r"[^\s+\x00-\x1f]{1,255}")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
+_LONGEST_NAME = 255  # bytes: tlog-cosignature carries its length in one
+_LATEST = (1 << 63) - 1  # tlog-cosignature: a time stamp must not exceed it
 
 
 @frozen
@@ -57,7 +60,8 @@ class Checkpoint:
             found = cls(origin, int(size), decode64(root))
         except (ValueError, LedgerCorrupt) as error:
             raise LedgerCorrupt(f"not a checkpoint: {error}") from error
-        if rest or not _SIZE.fullmatch(size) or len(found.root) != HASH_SIZE or found.text != text:
+        named = 0 < len(origin.encode()) <= _LONGEST_NAME
+        if rest or not named or not _SIZE.fullmatch(size) or len(found.root) != HASH_SIZE or found.text != text:
             raise LedgerCorrupt("not a checkpoint: origin, size and root lines are expected, and nothing else")
         return found
 
@@ -92,7 +96,7 @@ class VerifierKey:
             LedgerCorrupt: malformed, of an unknown algorithm, or the id does not fit the key.
         """
         parts = vkey.split("+", 2)
-        if len(parts) != 3 or not _NAME.fullmatch(parts[0]):
+        if len(parts) != 3 or not _named(parts[0]):
             raise LedgerCorrupt(f"not a verifier key: {vkey[:40]!r}")
         material = decode64(parts[2])
         kind = material[0] if material else 0
@@ -115,11 +119,12 @@ class SignatureLine:
 
 @frozen
 class Opened:
-    """A note whose known signatures are right. ``verified`` names each algorithm that was checked."""
+    """A note whose known signatures are right: by ``keys``, whose algorithms are ``verified``, line by line."""
 
     text: bytes
     verified: tuple[str, ...]
     unknown: int
+    keys: tuple[VerifierKey, ...] = ()
 
 
 def decode64(text: str) -> bytes:
@@ -192,7 +197,7 @@ def open_note(note: bytes, keys: tuple[VerifierKey, ...]) -> Opened:
 
     text, lines = split_note(note)
     known = {(key.name, key.id): key for key in keys}
-    verified = []
+    signed = []
     for line in lines:
         key = known.get((line.name, line.key_id))
         if key is None:
@@ -201,32 +206,34 @@ def open_note(note: bytes, keys: tuple[VerifierKey, ...]) -> Opened:
             if key.kind == ED25519:
                 Ed25519PublicKey.from_public_bytes(key.public).verify(line.signature, text)
             else:
-                if len(line.signature) < 9:
-                    raise InvalidSignature
                 time = int.from_bytes(line.signature[:8], "big")
+                if len(line.signature) < 9 or time > _LATEST:
+                    raise InvalidSignature
                 message = subtree_message(key.name, time, Checkpoint.parse(text))
                 MLDSA44PublicKey.from_public_bytes(key.public).verify(line.signature[8:], message)
         except (InvalidSignature, ValueError) as error:
             raise LedgerCorrupt(f"the {key.algorithm} signature of {key.name} is wrong") from error
-        verified.append(key.algorithm)
-    if not verified:
+        signed.append(key)
+    if not signed:
         raise LedgerCorrupt(f"no trusted key signed this note ({len(lines)} unknown signature(s))")
-    return Opened(text, tuple(verified), len(lines) - len(verified))
+    return Opened(text, tuple(key.algorithm for key in signed), len(lines) - len(signed), tuple(signed))
 
 
 @frozen
 class Signer:
-    """The private keys of a log.
+    """The private keys of a log, in this process or elsewhere.
 
     Args:
         origin: name of the log and of its keys; no spaces, no plus sign, at most 255 bytes.
         ed25519: signs notes as they are.
         mldsa44: signs checkpoints, with a time stamp.
+        successor: signs checkpoints beside these keys: the hand-over to it.
     """
 
     origin: str = field()
-    ed25519: Ed25519PrivateKey = field(repr=False)
-    mldsa44: MLDSA44PrivateKey = field(repr=False)
+    ed25519: Ed25519PrivateKey | SigningKey = field(repr=False)
+    mldsa44: MLDSA44PrivateKey | SigningKey = field(repr=False)
+    successor: Signer | None = field(default=None, repr=False)
 
     @origin.validator
     def _check_origin(self, _: object, origin: str) -> None:
@@ -244,8 +251,8 @@ class Signer:
     def keys(self) -> tuple[VerifierKey, VerifierKey]:
         """The public halves, first Ed25519, then ML-DSA-44."""
         return (
-            VerifierKey(self.origin, ED25519, self.ed25519.public_key().public_bytes_raw()),
-            VerifierKey(self.origin, MLDSA44, self.mldsa44.public_key().public_bytes_raw()),
+            VerifierKey(self.origin, ED25519, _public(self.ed25519)),
+            VerifierKey(self.origin, MLDSA44, _public(self.mldsa44)),
         )
 
     def sign_text(self, text: bytes) -> bytes:
@@ -263,7 +270,7 @@ class Signer:
         raise ConfigurationError("checkpoints are signed by the ledger only, so that none contradicts another")
 
     def sign_checkpoint(self, checkpoint: Checkpoint, time: int) -> bytes:
-        """The signed note of a checkpoint, with both signatures.
+        """The signed note of a checkpoint, with both signatures; with four at a hand-over.
 
         Args:
             checkpoint: of this signer's log.
@@ -274,11 +281,18 @@ class Signer:
         """
         if checkpoint.origin != self.origin:
             raise ConfigurationError(f"the keys of {self.origin} do not sign for {checkpoint.origin}")
-        text = checkpoint.text
         ed25519, mldsa44 = self.keys
-        stamp = struct.pack(">Q", time)
-        second = stamp + self.mldsa44.sign(subtree_message(self.origin, time, checkpoint))
-        return text + b"\n" + self._line(ed25519, self.ed25519.sign(text)) + self._line(mldsa44, second)
+        second = struct.pack(">Q", time) + self.mldsa44.sign(subtree_message(self.origin, time, checkpoint))
+        lines = self._line(ed25519, self.ed25519.sign(checkpoint.text)) + self._line(mldsa44, second)
+        if self.successor is None:
+            return checkpoint.text + b"\n" + lines
+        return checkpoint.text + b"\n" + lines + self.successor.sign_checkpoint(checkpoint, time).split(b"\n\n", 1)[1]
+
+    def close(self) -> None:
+        """Release keys that live elsewhere."""
+        for key in (self.ed25519, self.mldsa44):
+            if isinstance(key, SigningKey):
+                key.close()
 
     def _line(self, key: VerifierKey, signature: bytes) -> bytes:
         return f"\u2014 {key.name} {base64.b64encode(key.id + signature).decode()}\n".encode()
@@ -290,7 +304,7 @@ def check_origin(origin: str) -> str:
     Raises:
         ConfigurationError: empty, too long, or with a space or plus sign in it.
     """
-    if not _NAME.fullmatch(origin) or len(origin.encode()) > 255:
+    if not _named(origin):
         raise ConfigurationError(
             f"{origin!r} cannot name a log", hint="use a name such as example.org/images: no spaces, no plus sign"
         )
@@ -307,3 +321,11 @@ def parse_keys(text: str) -> tuple[VerifierKey, ...]:
     if len({key.name for key in keys}) != 1:
         raise LedgerCorrupt("the verifier keys bear different names")
     return keys
+
+
+def _named(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and len(name.encode()) <= _LONGEST_NAME
+
+
+def _public(key: Ed25519PrivateKey | MLDSA44PrivateKey | SigningKey) -> bytes:
+    return key.public if isinstance(key, SigningKey) else key.public_key().public_bytes_raw()

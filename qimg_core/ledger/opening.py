@@ -32,7 +32,9 @@ def open_ledger(
     if where is None:
         return MemoryLedger()
     if "://" in str(where):
-        found = registry.hooks.hook.qimg_open_ledger(uri=str(where)) if registry is not None else None
+        found = None
+        if registry is not None:
+            found = registry.hooks.hook.qimg_open_ledger(uri=str(where), create=create, read_only=read_only)
         if found is None:
             raise ConfigurationError(f"no plugin opens the ledger {str(where)!r}", hint="see `qimg plugin list`")
         ledger: Ledger = found

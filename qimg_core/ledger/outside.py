@@ -46,7 +46,9 @@ class Receipt:
 class OutsideMemory(ABC):
     """Somebody or something else that remembers signed heads.
 
-    Constructed with keyword arguments from the ledger's settings; reads secrets by reference only.
+    Constructed with keyword arguments from the ledger's settings, ``name`` among them; reads secrets by
+    reference only. A class with a parameter ``folder`` gets the folder of the settings (a `pathlib.Path`), against
+    which it reads relative paths. Constructing connects to nobody; wrong settings are a `ConfigurationError`.
     """
 
     kind: MemoryKind
@@ -76,6 +78,21 @@ class OutsideMemory(ABC):
         Raises:
             OutsideMemoryError: it cannot be reached.
         """
+
+    def held(self, origin: str) -> tuple[bytes, ...]:
+        """The signed notes that it holds now, where it is several (witnesses) or keeps whole notes.
+
+        They are compared with the log besides `newest`; a note signed by the log's own keys that the log contradicts
+        proves who lies. The default gives none.
+
+        Raises:
+            OutsideMemoryError: it cannot be reached.
+        """
+        return ()
+
+    def describe(self, receipt: Receipt) -> str:
+        """What a receipt that holds shows, in one line, from its evidence; the default says its kind."""
+        return f"kept by {receipt.memory} ({receipt.kind})"
 
     def close(self) -> None:
         """Release connections; the default does nothing."""

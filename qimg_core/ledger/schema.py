@@ -23,6 +23,13 @@ TABLES = (
         note BLOB NOT NULL) STRICT""",
 )
 
+# Of later versions of the same format; made where missing. An older version does not look at them.
+ADDED = (
+    """CREATE TABLE IF NOT EXISTS retry(
+        key TEXT PRIMARY KEY,
+        idx INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+)
+
 
 def _refuse(table: str, verb: str) -> str:
     return (

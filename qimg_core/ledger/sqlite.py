@@ -21,28 +21,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qimg_core.errors import ConfigurationError, LedgerBusy, LedgerCorrupt, LedgerError, QimgError, StorageError
-from qimg_core.ledger import keys
+from qimg_core.ledger import keys, rotation
 from qimg_core.ledger.artefacts import ArtefactFiles
 from qimg_core.ledger.base import Problem, Verification
-from qimg_core.ledger.database import DATABASE, check_format, connect_reader, connect_writer, translated
+from qimg_core.ledger.database import (
+    DATABASE,
+    Connect,
+    check_format,
+    connect,
+    connect_reader,
+    connect_writer,
+    translated,
+)
 from qimg_core.ledger.entry import Entry
 from qimg_core.ledger.lock import WriterLock
 from qimg_core.ledger.log import StoredLedger
 from qimg_core.ledger.merkle import Frontier
-from qimg_core.ledger.note import Checkpoint, Signer, check_origin, open_note
+from qimg_core.ledger.note import Checkpoint, Signer, check_origin
 from qimg_core.ledger.schema import TRIGGERS
 from qimg_core.ledger.verify import Head, Row
-from qimg_core.storage import ensure_folder, storage_error, write_atomic
+from qimg_core.storage import ensure_folder, storage_error, sync_folder, write_atomic
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from qimg_core.ledger.history import KeyHistory
     from qimg_core.ledger.note import VerifierKey
 
 LAST = "last.checkpoint"
 _PAGE = 1000
+_ROWS_AT_ONCE = (128, 16, 1)
+_HEADS_PAGE = 200
+_HEADS = "SELECT size, root, note FROM checkpoint"
 _ROWS = "SELECT idx, run, kind, time, body, leaf FROM entry"
 
 
@@ -53,7 +65,7 @@ class SQLiteLedger(StoredLedger):
         self,
         folder: Path,
         database: sqlite3.Connection,
-        public: tuple[VerifierKey, ...],
+        public: tuple[VerifierKey, ...] | KeyHistory,
         signer: Signer | None,
         lock: WriterLock | None,
     ) -> None:
@@ -72,6 +84,7 @@ class SQLiteLedger(StoredLedger):
         create: bool = True,
         read_only: bool = False,
         origin: str | None = None,
+        connect: Connect = connect,
     ) -> SQLiteLedger:
         """Open the ledger in a folder, or make one there.
 
@@ -81,6 +94,7 @@ class SQLiteLedger(StoredLedger):
             read_only: take no lock and write nothing; allowed while another process writes.
             origin: name of a new log, by default a random one under ``qimg.local/``; for an
                 existing log it must be its name.
+            connect: opens the database; another one puts SQLite on another file system, e.g. a simulated one.
 
         Raises:
             ConfigurationError: no ledger there and none to be made, or it has another origin.
@@ -98,18 +112,20 @@ class SQLiteLedger(StoredLedger):
         if folder.exists() and not folder.is_dir():
             raise StorageError(f"{folder} is a file, not a folder", hint="name a folder for the ledger")
         if read_only:
-            ledger = cls(folder, connect_reader(folder), keys.load_public(folder), None, None)
+            ledger = cls(folder, connect_reader(folder, connect), keys.load_history(folder), None, None)
         else:
-            ledger = cls._open_writer(folder, origin)
+            ledger = cls._open_writer(folder, origin, connect)
         try:
             ledger.resume(origin)
+            if not read_only:
+                rotation.finish(ledger, folder)
         except BaseException:
             ledger.close()
             raise
         return ledger
 
     @classmethod
-    def _open_writer(cls, folder: Path, origin: str | None) -> SQLiteLedger:
+    def _open_writer(cls, folder: Path, origin: str | None, connect: Connect) -> SQLiteLedger:
         ensure_folder(folder)
         lock = WriterLock.take(folder)
         database = None
@@ -119,10 +135,12 @@ class SQLiteLedger(StoredLedger):
                 check_format(folder)
             if keys.exist(folder) or not new:
                 signer = keys.load(folder)
+                if new:  # who made the keys was killed; perhaps before their names were durable
+                    sync_folder(folder / keys.FOLDER)
             else:
                 signer = keys.create(folder, origin or f"qimg.local/{secrets.token_hex(8)}")
-            database = connect_writer(folder, signer)
-            return cls(folder, database, signer.keys, signer, lock)
+            database = connect_writer(folder, signer, connect)
+            return cls(folder, database, keys.load_history(folder), signer, lock)
         except BaseException:
             if database is not None:
                 database.close()
@@ -222,26 +240,42 @@ class SQLiteLedger(StoredLedger):
                 return
             start = page[-1][0] + 1
 
-    def _store(self, entries: tuple[Entry, ...]) -> None:
+    def _store(self, entries: Sequence[Entry]) -> None:
         with self._commit() as db:
-            db.executemany(
-                "INSERT INTO entry(idx, run, kind, time, body, leaf) VALUES(?,?,?,?,?,?)",
-                [(e.index, e.run, e.kind, e.time, e.body, e.leaf) for e in entries],
-            )
+            _insert(db, entries)
+
+    def _store_signed(self, entries: Sequence[Entry], head: Head) -> None:
+        with self._commit() as db:
+            _insert(db, entries)
+            _insert_head(db, head)
+        write_atomic(self.folder / keys.FOLDER / LAST, head.note)
+
+    def _find(self, key: str) -> int | None:
+        rows = self._query("SELECT idx FROM retry WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
 
     # Checkpoints
 
     def heads(self) -> tuple[Head, ...]:
         """Every stored checkpoint, by size."""
-        return tuple(Head(*row) for row in self._query("SELECT size, root, note FROM checkpoint ORDER BY size"))
+        return tuple(Head(*row) for row in self._query(f"{_HEADS} ORDER BY size"))
+
+    def each_head(self, start: int = 0) -> Iterator[Head]:
+        """Stored checkpoints over at least ``start`` entries, by size."""
+        while True:
+            page = self._query(f"{_HEADS} WHERE size >= ? ORDER BY size LIMIT {_HEADS_PAGE}", (start,))
+            yield from (Head(*row) for row in page)
+            if len(page) < _HEADS_PAGE:
+                return
+            start = page[-1][0] + 1
 
     def _last_head(self) -> Head | None:
-        rows = self._query("SELECT size, root, note FROM checkpoint ORDER BY size DESC LIMIT 1")
+        rows = self._query(f"{_HEADS} ORDER BY size DESC LIMIT 1")
         return Head(*rows[0]) if rows else None
 
     def _store_head(self, head: Head) -> None:
         with self._commit() as db:
-            db.execute("INSERT INTO checkpoint(size, root, note) VALUES(?,?,?)", (head.size, head.root, head.note))
+            _insert_head(db, head)
         write_atomic(self.folder / keys.FOLDER / LAST, head.note)
 
     def _pinned_head(self) -> Checkpoint | None:
@@ -254,13 +288,19 @@ class SQLiteLedger(StoredLedger):
         except OSError as error:
             raise storage_error(error, "read", path) from error
         try:
-            opened = open_note(note, self.keys)
-            head = Checkpoint.parse(opened.text)
+            opened = self.history.open_head(note)
         except LedgerCorrupt as error:
             raise LedgerCorrupt(f"{path} is damaged: {error.message}") from error
-        if set(opened.verified) != {key.algorithm for key in self.keys}:
-            raise LedgerCorrupt(f"{path} is damaged: signed by {', '.join(opened.verified)} only")
-        return head
+        if opened.problem:
+            raise LedgerCorrupt(f"{path} is damaged: {opened.problem}")
+        return opened.checkpoint
+
+    @property
+    def history(self) -> KeyHistory:
+        """Every pair of keys that has signed this log; a reader sees a change that another process makes."""
+        if self._signer is None and not self._closed:
+            self._history = keys.load_history(self.folder)
+        return self._history
 
     # Artefacts
 
@@ -288,18 +328,18 @@ class SQLiteLedger(StoredLedger):
         """What only a ledger on disk can have: a damaged file, other keys, a restored old database."""
         notes: list[str] = []
         problems = [Problem("database", str(line)) for (line,) in self._query("PRAGMA quick_check(5)") if line != "ok"]
-        if self._meta().get("keys") != "".join(f"{key}\n" for key in self.keys):
+        if self._meta().get("keys") != "".join(f"{key}\n" for key in self.history.periods[0].keys):
             problems.append(Problem("keys", f"the keys in the database are not those in {keys.FOLDER}/{keys.PUBLIC}"))
         try:
             pinned = self._pinned_head()
         except QimgError as error:
             problems.append(Problem(f"{keys.FOLDER}/{LAST}", error.message))
         else:
-            known = {(head.size, head.root) for head in self.heads()}
-            if pinned is not None and (pinned.size, pinned.root) not in known:
+            same = "SELECT count(*) FROM checkpoint WHERE size = ? AND root = ?"
+            if pinned is not None and self._query(same, (pinned.size, pinned.root)) == [(0,)]:
                 what = f"checkpoint {pinned.size} was signed and is not in the database: an old copy was restored"
                 problems.append(Problem(f"{keys.FOLDER}/{LAST}", what))
-            elif pinned is None and known:
+            elif pinned is None and self._last_head() is not None:
                 notes.append(f"{keys.FOLDER}/{LAST} is missing: a restored old database would not show")
         found = {name for (name,) in self._query("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
         lost = sorted(set(TRIGGERS) - found)
@@ -316,6 +356,8 @@ class SQLiteLedger(StoredLedger):
             if self._process != os.getpid():
                 return  # a forked child: neither the connection nor the lock is its own
             self._db.close()
+            if self._signer is not None:
+                self._signer.close()
             if self._lock is not None:
                 self._lock.release()
 
@@ -349,8 +391,31 @@ class SQLiteLedger(StoredLedger):
                 raise
 
 
-def verify_folder(path: str | os.PathLike[str]) -> Verification:
+def _insert(db: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Many rows a statement: SQLite lets other threads run at each one, and then has to wait for them."""
+    at = 0
+    for count in _ROWS_AT_ONCE:
+        while len(entries) - at >= count:
+            rows = entries[at : at + count]
+            values = [v for e in rows for v in (e.index, e.run, e.kind, e.time, e.body, e.leaf)]
+            places = ",".join(["(?,?,?,?,?,?)"] * count)
+            db.execute(f"INSERT INTO entry(idx, run, kind, time, body, leaf) VALUES {places}", values)  # noqa: S608
+            at += count
+    keyed = [(e.key, e.index) for e in entries if e.key is not None]
+    if keyed:
+        db.executemany("INSERT INTO retry(key, idx) VALUES(?,?)", keyed)
+
+
+def _insert_head(db: sqlite3.Connection, head: Head) -> None:
+    db.execute("INSERT INTO checkpoint(size, root, note) VALUES(?,?,?)", (head.size, head.root, head.note))
+
+
+def verify_folder(path: str | os.PathLike[str], *, strict: bool = False) -> Verification:
     """Verify the ledger in a folder; one that is too damaged to open is a failed check, not an exception.
+
+    Args:
+        path: the folder.
+        strict: see `Ledger.verify`.
 
     Raises:
         ConfigurationError: there is no ledger.
@@ -364,6 +429,6 @@ def verify_folder(path: str | os.PathLike[str]) -> Verification:
         return Verification(verdict=Verdict.FAIL, problems=(Problem("ledger", error.message),))
     with ledger:
         try:
-            return ledger.verify()
+            return ledger.verify(strict=strict)
         except LedgerCorrupt as error:
             return Verification(verdict=Verdict.FAIL, problems=(Problem("database", error.message),))

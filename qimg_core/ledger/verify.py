@@ -1,4 +1,4 @@
-"""Full verification of a stored log, streaming (imports base, entry, merkle, note).
+"""Full verification of a stored log, streaming (imports base, entry, history, named, row_check).
 
 What it shows: nothing of the log was changed since its heads were signed. What it cannot show: that
 somebody with the keys did not write another history, or that the end was not cut off together
@@ -13,15 +13,17 @@ from attrs import frozen
 
 from qimg_core.errors import LedgerCorrupt, LedgerError, StorageError
 from qimg_core.ledger.base import Problem, Verification
-from qimg_core.ledger.entry import Entry
-from qimg_core.ledger.merkle import Frontier
-from qimg_core.ledger.note import Checkpoint, open_note
+from qimg_core.ledger.history import REVOKED, ROTATED, compare_entries
+from qimg_core.ledger.named import NamedArtefacts
+from qimg_core.ledger.row_check import RowCheck
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qimg_core.ledger.note import VerifierKey
+    from qimg_core.ledger.entry import Entry
+    from qimg_core.ledger.history import KeyHistory
+    from qimg_core.ledger.note import Checkpoint
 
 MOST_PROBLEMS = 100
 
@@ -55,8 +57,11 @@ class Source(Protocol):
         """Name of the log."""
 
     @property
-    def keys(self) -> tuple[VerifierKey, ...]:
-        """Pinned verifier keys."""
+    def history(self) -> KeyHistory:
+        """Pinned verifier keys, all that have signed the log."""
+
+    def entries(self, *, kind: str | None = None) -> Iterator[Entry]:
+        """Entries of a kind, in order."""
 
     def heads(self) -> tuple[Head, ...]:
         """Every checkpoint, by size."""
@@ -96,21 +101,28 @@ class Findings:
         return (*self.problems, Problem("log", f"and {more:,} more problems")) if more else tuple(self.problems)
 
 
-def verify_log(source: Source) -> Verification:
+def verify_log(source: Source, *, strict: bool = False) -> Verification:
     """Recompute a stored log from its bodies up.
 
-    Every body is read strictly and hashed; index, derived columns, the root at every checkpoint,
-    both signatures of every checkpoint, and every artefact are compared.
+    Every body is hashed; index, derived columns, the root at every checkpoint, both signatures of every
+    checkpoint, and every artefact are compared.
+
+    Args:
+        source: the log.
+        strict: read every body strictly too. Without it only those are that no signed head covers, or that are
+            not in order: see `qimg_core.ledger.row_check`. Either way each edit, loss, insertion and
+            reordering is found, and the first bad entry is the same.
     """
     found = Findings()
-    heads, signatures = _check_heads(source, found)
-    entries, first_named = _check_rows(source, heads, found)
-    artefacts, orphans = _check_artefacts(source, first_named, found)
+    history, heads, signatures = _check_heads(source, found)
+    with NamedArtefacts() as named:
+        entries = RowCheck(heads, named, found, strict=strict).run(source.rows())
+        artefacts, orphans = _check_artefacts(source, named, found)
     problems, notes = source.oddities()
     for problem in problems:
         found.add(problem.where, problem.what)
     covered = max((head.size for head in heads), default=0)
-    remarks = list(notes)
+    remarks = [*notes, *_check_keys(source, history, heads, found)]
     if entries > covered:
         remarks.append(f"{entries - covered:,} entries after the last checkpoint, unsigned")
     if orphans:
@@ -127,91 +139,61 @@ def verify_log(source: Source) -> Verification:
     )
 
 
-def _check_heads(source: Source, found: Findings) -> tuple[list[Checkpoint], int]:
-    """Signatures and form of every checkpoint; those that hold are compared with the entries later."""
+def _check_heads(source: Source, found: Findings) -> tuple[KeyHistory, list[Checkpoint], int]:
+    """Signatures and form of every checkpoint; those that hold are compared with the entries later.
+
+    Each is accepted only under the keys that were in force at its size, and each change of keys must stand in
+    the log and be signed by both pairs.
+    """
     good: list[Checkpoint] = []
     signatures = 0
-    wanted = {key.algorithm for key in source.keys}
-    for head in source.heads():
+    while True:  # another process may change the keys meanwhile: keys and heads of one moment
+        history, heads = source.history, source.heads()
+        if source.history == history:
+            break
+    for head in heads:
         where = f"checkpoint {head.size}"
         try:
-            opened = open_note(head.note, source.keys)
-            checkpoint = Checkpoint.parse(opened.text)
+            opened = history.open_head(head.note)
         except LedgerCorrupt as error:
             found.add(where, error.message)
             continue
+        checkpoint = opened.checkpoint
         signatures += len(opened.verified)
-        missing = wanted - set(opened.verified)
-        if missing:
-            found.add(where, f"no signature by {' and '.join(sorted(missing))}")
+        if opened.problem:
+            found.add(where, opened.problem)
         if checkpoint.origin != source.origin:
             found.add(where, f"signed for the log {checkpoint.origin}, this one is {source.origin}")
         elif (checkpoint.size, checkpoint.root) != (head.size, head.root):
             found.add(where, "the stored size or root differs from the signed note")
         good.append(checkpoint)
-    return good, signatures
+    return history, good, signatures
 
 
-def _check_rows(source: Source, heads: list[Checkpoint], found: Findings) -> tuple[int, dict[str, int]]:
-    """Every entry. Returns how many there are, and which entry first names each artefact."""
-    by_size: dict[int, list[Checkpoint]] = {}
-    for head in heads:
-        by_size.setdefault(head.size, []).append(head)
-    frontier = Frontier()
-    named: dict[str, int] = {}
-    intact = True
-    trusted = 0  # entries below this are under a signed root that holds
-    expected = 0
-    count = 0
-
-    def compare(size: int) -> None:
-        nonlocal trusted
-        for head in by_size.pop(size, ()):
-            if not intact:
-                continue
-            if head.root == frontier.root():
-                trusted = size
-            else:
-                found.add(
-                    f"checkpoint {size}",
-                    f"the entries {trusted} to {size - 1} are not those that were signed",
-                    trusted,
-                )
-
-    compare(0)
-    for row in source.rows():
-        count += 1
-        if row.index != expected:
-            what = "missing" if row.index > expected else "there twice"
-            found.add(f"entry {expected}", f"{what}: the next stored index is {row.index}", expected)
-            intact = False
-            expected = row.index
-        expected += 1
-        where = f"entry {row.index}"
-        try:
-            entry = Entry.parse(row.body)
-        except LedgerCorrupt as error:
-            found.add(where, error.message, row.index)
-            intact = False
-            continue
-        for digest in entry.artefacts.values():
-            named.setdefault(digest, row.index)
-        if entry.index != row.index:
-            found.add(where, f"its body says it is entry {entry.index}", row.index)
-            intact = False
-        if (entry.run, entry.kind, entry.time) != (row.run, row.kind, row.time):
-            found.add(where, "the index columns (run, kind, time) differ from its body", row.index)
-        if entry.leaf != row.leaf:
-            found.add(where, "the stored leaf hash is not the hash of its body", row.index)
-            intact = False
-        frontier.append(entry.leaf)
-        compare(row.index + 1)
-    for size in sorted(by_size):
-        found.add(f"checkpoint {size}", f"signed over {size} entries, and there are {expected}", min(expected, size))
-    return count, named
+def _check_keys(source: Source, history: KeyHistory, heads: list[Checkpoint], found: Findings) -> list[str]:
+    """Every change of keys stands in the log, under a head that both pairs signed. Returns notes."""
+    sizes = {head.size for head in heads}
+    for period in history.periods[1:]:
+        if period.start not in sizes:
+            found.add("keys", f"no head of size {period.start} hands over to the keys in force from there on")
+    try:
+        told = [tuple(source.entries(kind=kind)) for kind in (ROTATED, REVOKED)]
+    except LedgerCorrupt:
+        return []  # the damaged entry is named where every entry is read
+    problems, notes = compare_entries(history, told[0], told[1], max(sizes, default=0))
+    for where, what, entry in problems:
+        found.add(where, what, entry)
+    for period in history.periods:
+        if period.revoked is not None:
+            count = sum(period.revoked <= size < (period.end or size) for size in sizes if size >= period.start)
+            notes.append(
+                f"the key {period.keys[0].id.hex()} is revoked from size {period.revoked}: {count} heads that it "
+                f"signed alone from there on count by the later head {period.end} only"
+            )
+    return notes
 
 
-def _check_artefacts(source: Source, named: dict[str, int], found: Findings) -> tuple[int, int]:
+def _check_artefacts(source: Source, named: NamedArtefacts, found: Findings) -> tuple[int, int]:
     """Every artefact that an entry names, then the rest. Returns how many were hashed, and the orphans."""
     checked = 0
     orphans = 0
@@ -229,7 +211,7 @@ def _check_artefacts(source: Source, named: dict[str, int], found: Findings) -> 
     for digest, index in named.items():
         check(digest, index)
     for digest in source.artefacts():
-        if digest not in named:
+        if named.first(digest) is None:
             orphans += 1
             check(digest, None)
     return checked, orphans

@@ -11,6 +11,7 @@ from qimg_compare import statistics as st
 from qimg_compare.statistics import Score, paired
 from qimg_compare.verdict import Comparison, Outcome, adjust, compare
 from qimg_core.errors import DataError, UnknownName
+from qimg_core.two_samples import holm
 
 SIGNAL = 1.3  # SD of the paired differences; stated in docs/how-to/compare.md
 TRIALS = 1000
@@ -42,8 +43,8 @@ def test_many_pairs_by_random_signs_agree_with_the_t_test() -> None:
 
 
 def test_holm_by_hand() -> None:
-    assert st.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
-    assert st.holm([0.6, 0.7]) == (1.0, 1.0) and st.holm([]) == ()
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+    assert holm([0.6, 0.7]) == (1.0, 1.0) and holm([]) == ()
 
 
 def test_equivalence_equals_two_t_tests_of_scipy() -> None:

@@ -6,6 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qimg_core.cli.detecting import (
+    detected,
+    evidence_json,
+    evidence_lines,
+    foreign,
+    is_foreign,
+    judged,
+    recorded_change,
+)
 from qimg_core.cli.evidence import Proof, match_picture, prove
 from qimg_core.cli.exits import ExitCode, verdict_code
 from qimg_core.cli.options import json_option, ledger_option
@@ -14,6 +23,7 @@ from qimg_core.cli.runs import existing_ledger
 from qimg_core.cli.subject import Subject, find_run, subject
 from qimg_core.cli.summary import images_lines, images_summary, parameter_words, training_facts
 from qimg_core.errors import ConfigurationError
+from qimg_core.hooks import Evidence
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -23,15 +33,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", metavar="FILE.png|WEIGHTS|RUN")
+@click.argument("what", metavar="PICTURE|WEIGHTS|RUN")
 @ledger_option
 @json_option
 @click.pass_obj
 def inspect(app: App, what: str, ledger: str) -> ExitCode:
     """Show what made a picture, weights or a run, and prove it.
 
-    Exit code 1 where the pixels or weights are not those recorded, 3 where this ledger cannot tell.
+    Of pictures of any origin (PNG, and what plugins read), it says which marks they carry. Exit code 1 where the
+    pixels or weights are not those recorded, a mark does not hold or the picture was taken down; 3 where nothing can
+    tell.
     """
+    if is_foreign(what):
+        return foreign(app, what, ledger)
     found = subject(what)
     if found.kind == "run":
         with existing_ledger(app, ledger) as log:
@@ -39,17 +53,18 @@ def inspect(app: App, what: str, ledger: str) -> ExitCode:
     try:
         log = existing_ledger(app, ledger)
     except ConfigurationError as error:  # the file still says something of itself
-        return _alone(found, error.message)
+        return _alone(app, found, error.message)
     with log:
-        return _picture(log, found) if found.kind == "picture" else _weights(log, found)
+        return _picture(app, log, found) if found.kind == "picture" else _weights(log, found)
 
 
-def _picture(ledger: Ledger, found: Subject) -> ExitCode:
+def _picture(app: App, ledger: Ledger, found: Subject) -> ExitCode:
     from qimg_core.images import read_images
 
     assert found.path is not None
     images, text = read_images(found.path)
-    match = match_picture(ledger, images, text)
+    evidence = detected(app, found.path, ledger, text)
+    match = recorded_change(match_picture(ledger, images, text), evidence)
     document: dict[str, Any] = {
         "file": found.name,
         "n": len(images),
@@ -57,20 +72,28 @@ def _picture(ledger: Ledger, found: Subject) -> ExitCode:
         "says": text,
         "pixels_match": None if match.entry is None else match.verdict is Verdict.PASS,
         "match": {"verdict": match.verdict.value, "reason": match.reason},
-        "verdict": match.verdict.value,
+        "evidence": evidence_json(evidence),
     }
     lines = [f"{found.name}: {len(images)} image(s) of {images.shape[0]}x{images.shape[1]}{_named(match.entry)}"]
     if match.entry is None:
-        emit(document, [*lines, *fields(_said(text)), f"{coloured(match.verdict)}: {match.reason}"])
-        return verdict_code(match.verdict)
+        verdict, reason = judged(match.verdict, match.reason, evidence)
+        document["verdict"] = verdict.value
+        shown = [*lines, *fields(_said(text)), *evidence_lines(evidence), f"{coloured(verdict)}: {reason}"]
+        emit(document, shown)
+        return verdict_code(verdict)
     summary = images_summary(ledger, match.entry)
     proof = prove(ledger, match.entry)
-    verdict = _worst(match.verdict, proof.verdict)
+    broken = [e for e in evidence if e.verdict is Verdict.FAIL]
+    verdict = _worst(match.verdict, proof.verdict, *(e.verdict for e in broken))
     document |= {"run": match.entry.run, "made": summary, "proof": proof.to_json(), "verdict": verdict.value}
     agree = "equal to the record" if match.verdict is Verdict.PASS else "NOT those of the record"
+    if any(e.made_by == match.entry.index for e in evidence):
+        agree = "as a recorded mark left them"
     pairs = [("pixels", f"{agree}: {short(images.digest)}"), *images_lines(summary), *_proved(proof)]
     reason = match.reason or (f"run {match.entry.run} made these pixels" if verdict is Verdict.PASS else proof.reason)
-    emit(document, [*lines, *fields(pairs), f"{coloured(verdict)}: {reason}"])
+    if broken and match.verdict is not Verdict.FAIL:
+        reason = f"{broken[0].layer}: {broken[0].found}"
+    emit(document, [*lines, *fields(pairs), *evidence_lines(evidence), f"{coloured(verdict)}: {reason}"])
     return verdict_code(verdict)
 
 
@@ -138,24 +161,27 @@ def _run(ledger: Ledger, run: str) -> ExitCode:
     return verdict_code(proof.verdict)
 
 
-def _alone(found: Subject, reason: str) -> ExitCode:
+def _alone(app: App, found: Subject, reason: str) -> ExitCode:
     """What a file says of itself, where no ledger can confirm it."""
     from qimg_core.images import read_images
     from qimg_core.weights import load_weights
 
     assert found.path is not None
-    verdict = Verdict.INCONCLUSIVE
+    verdict, evidence = Verdict.INCONCLUSIVE, tuple[Evidence, ...]()
     if found.kind == "picture":
         images, text = read_images(found.path)
         document: dict[str, Any] = {"file": found.name, "n": len(images), "pixels": images.digest, "says": text}
         pairs = _said(text)
         if text.get("qimg:pixels") not in (None, images.digest):
             verdict, reason = Verdict.FAIL, "the pixels are not those that the file says it holds"
+        evidence = detected(app, found.path, None, text)
+        verdict, reason = judged(verdict, reason, evidence)
+        document["evidence"] = evidence_json(evidence)
     else:
         document, pairs = _weights_said(found, load_weights(found.path))
     document |= {"verdict": verdict.value, "reason": reason}
     head = f"{found.name} says of itself (nothing proves it here):"
-    emit(document, [head, *fields(pairs), f"{coloured(verdict)}: {reason}"])
+    emit(document, [head, *fields(pairs), *evidence_lines(evidence), f"{coloured(verdict)}: {reason}"])
     return verdict_code(verdict)
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from qimg_core.cli.commands.anchor import anchor
 from qimg_core.cli.evidence import prove
 from qimg_core.cli.options import json_option, ledger_option
 from qimg_core.cli.output import emit, fields, table
 from qimg_core.cli.runs import existing_ledger
 from qimg_core.cli.subject import find_run
+from qimg_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from qimg_core.cli.app import App
     from qimg_core.ledger.base import Ledger
+    from qimg_core.ledger.entry import Entry
+    from qimg_core.ledger.log import StoredLedger
 
 
 @click.group()
@@ -111,3 +116,90 @@ def checkpoint(app: App, ledger: str) -> None:
         keys = [str(key) for key in found.keys]
         origin = found.origin
     emit({"log": origin, "size": size, "note": note, "keys": keys}, [note.rstrip()])
+
+
+@ledger.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--hashes-only", is_flag=True, help="Leave the entries' bodies out: readers see hashes only.")
+@ledger_option
+@json_option
+@click.pass_obj
+def publish(app: App, folder: str, hashes_only: bool, ledger: str) -> None:
+    """Write the signed log as static files (C2SP tlog-tiles) into DIR, for any web server.
+
+    The newest signed head and what it covers are written; call it again to add what is new. Without
+    --hashes-only the files show every entry. Readers check them with: qimg verify DIR, or its address.
+    """
+    from qimg_core.ledger.publishing import publish as write
+
+    with existing_ledger(app, ledger) as found:
+        done = write(stored(found, ledger), folder, hashes_only=hashes_only)
+    shown = "bodies and hashes" if done.bodies else "hashes only"
+    lines = [f"published {done.size:,} entries of {done.origin} in {folder} ({shown}; {done.files:,} new files)"]
+    if done.bodies:
+        lines.append(
+            "  every entry can be read there; to show hashes only, publish into a new folder with --hashes-only"
+        )
+    document = {
+        "log": done.origin,
+        "size": done.size,
+        "before": done.before,
+        "files": done.files,
+        "bodies": done.bodies,
+    }
+    emit({**document, "folder": folder}, lines)
+
+
+@ledger.command("prove")
+@click.argument("what", metavar="INDEX|RUN")
+@click.option("--out", required=True, metavar="FILE", help="The proof to write, NAME.tlog-proof.")
+@click.option("--entry", "entry_file", metavar="FILE", help="Write the entry's exact bytes too.")
+@ledger_option
+@json_option
+@click.pass_obj
+def prove_command(app: App, what: str, out: str, entry_file: str | None, ledger: str) -> None:
+    """Write a proof (C2SP tlog-proof) that an entry is in the signed log; it is checked without the ledger.
+
+    Of a run it is the entry of its images or weights, or else its last. Check it with the log's public keys:
+    qimg verify NAME.tlog-proof --vkeys log.vkeys [--entry FILE].
+    """
+    from qimg_core.ledger.proof import SUFFIX, make_proof
+    from qimg_core.storage import write_atomic
+
+    for name, suffix in ((out, SUFFIX), (entry_file, None)):
+        if name is not None and (Path(name).is_dir() or (suffix and Path(name).suffix != suffix)):
+            raise ConfigurationError(f"{name!r} is a folder, or does not end in {suffix}", hint="e.g. run.tlog-proof")
+    with existing_ledger(app, ledger) as log:
+        entry = _of(log, what, ledger)
+        data = make_proof(log, entry.index).dumps()
+        origin = log.origin
+    write_atomic(out, data)
+    if entry_file is not None:
+        write_atomic(entry_file, entry.body)
+    document = {"log": origin, "index": entry.index, "kind": entry.kind, "run": entry.run, "leaf": entry.leaf.hex()}
+    lines = [f"{out}: entry {entry.index} ({entry.kind}, run {entry.run}) of {origin}, {len(data):,} bytes"]
+    emit({**document, "out": out, "entry_file": entry_file, "bytes": len(data)}, lines)
+
+
+def _of(log: Ledger, what: str, where: str) -> Entry:
+    """The entry of an index; of a run the one of its images or weights, or else its last."""
+    if what.isdecimal():
+        return log.entry(int(what))
+    entries = list(log.entries(run=find_run(log, what, where)))
+    return next((e for e in entries if e.kind in ("images.made", "weights.saved")), entries[-1])
+
+
+def stored(found: Ledger, where: str) -> StoredLedger:
+    """A ledger whose rows can be read as they are stored.
+
+    Raises:
+        ConfigurationError: it is of a plugin's own kind.
+    """
+    from qimg_core.ledger.log import StoredLedger
+
+    if not isinstance(found, StoredLedger):
+        raise ConfigurationError(f"the ledger {where} gives no stored rows", hint="qimg export makes a bundle of it")
+    return found
+
+
+ledger.add_command(anchor)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Of the data.")
 @click.option("--size", metavar="PIXELS", help="Bring the data to this size: 16, or 16x24 (height x width).")
 @click.option("--digest", metavar="SHA256", help="Refuse data of another digest; `qimg data show` prints it.")
+@click.option("--manifest", metavar="FILE.json", help="The data set's manifest, where it is not beside the data.")
 @arm_option
 @set_option
 @run_options
@@ -59,6 +60,7 @@ def train(
     split: str,
     size: str | None,
     digest: str | None,
+    manifest: str | None,
     arm: str | None,
     settings: tuple[str, ...],
     run: RunOptions,
@@ -108,6 +110,8 @@ def train(
                 every=every,
                 progress=progress,
                 samples=samples,
+                data=data,
+                manifest=manifest,
             )
     stem = target.with_suffix("")
     beside = [Path(f"{stem}{end}") for end in (".loss.csv", ".loss.svg", ".samples.png")]

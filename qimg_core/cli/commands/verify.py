@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,17 +18,47 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("where", default="runs", metavar="[LEDGER|BUNDLE]")
+@click.argument("where", default="runs", metavar="[LEDGER|BUNDLE|PUBLISHED|PROOF]")
 @click.option("--vkeys", metavar="FILE", help="Public keys that you trust, for a bundle; else its own are used.")
+@click.option(
+    "--decrypt-with", metavar="REFERENCE", help="Where an encrypted bundle's password is: env:NAME, file:PATH."
+)
+@click.option("--checkpoint", metavar="FILE", help="A signed head that you kept: is the log one that continues it?")
+@click.option("--online", is_flag=True, help="Ask the ledger's outside memories which heads they hold now.")
+@click.option("--entry", metavar="FILE", help="The bytes of the entry that a .tlog-proof is for.")
+@click.option("--strict", is_flag=True, help="Write every entry anew from its content and compare; slower.")
 @json_option
 @click.pass_obj
-def verify(app: App, where: str, vkeys: str | None) -> ExitCode:
-    """Check a ledger or an exported bundle, every entry of it.
+def verify(
+    app: App,
+    where: str,
+    vkeys: str | None,
+    decrypt_with: str | None,
+    checkpoint: str | None,
+    online: bool,
+    entry: str | None,
+    strict: bool,
+) -> ExitCode:
+    """Check a ledger, an exported bundle, a published log or a proof; every entry of it.
 
     Entries, hashes, signed heads, signatures and artefacts are computed again. Exit code 1, and the first bad
-    entry, where something does not hold. WHERE is runs by default.
+    entry, where something does not hold. Receipts of outside memories are checked offline; a log that was cut off
+    or rewritten with its own keys shows by --online or --checkpoint only. WHERE is runs by default; it may be a
+    folder or address that `qimg ledger publish` filled, or a .tlog-proof file.
     """
-    checked = _check(app, where, vkeys)
+    from qimg_core.cli.published import check_published
+    from qimg_core.cli.remembering import memory_lines, remember
+
+    memories: list[dict[str, Any]] = []
+    alone = check_published(where, vkeys=vkeys, entry=entry, strict=strict)
+    if alone is not None and (decrypt_with or checkpoint or online):
+        raise ConfigurationError(f"--decrypt-with, --checkpoint and --online do not go with {where}")
+    if alone is not None:
+        checked = alone
+    else:
+        checked, memories = remember(
+            app, where, _check(app, where, vkeys, decrypt_with, strict=strict), checkpoint=checkpoint, online=online
+        )
     document = {
         "where": where,
         "verdict": checked.verdict.value,
@@ -39,6 +69,7 @@ def verify(app: App, where: str, vkeys: str | None) -> ExitCode:
         "first_bad": checked.first_bad,
         "problems": [{"where": p.where, "what": p.what} for p in checked.problems],
         "notes": list(checked.notes),
+        "memories": memories,
     }
     counts = (
         f"{checked.entries:,} entries, {checked.artefacts:,} artefacts, {checked.checkpoints:,} signed heads, "
@@ -46,25 +77,39 @@ def verify(app: App, where: str, vkeys: str | None) -> ExitCode:
     )
     first = "" if checked.first_bad is None else f"; first bad entry: {checked.first_bad}"
     lines = [f"{coloured(checked.verdict)}: {where}: {counts}{first}"]
-    lines += [f"  {problem}" for problem in checked.problems] + [f"  note: {note}" for note in checked.notes]
+    lines += (
+        memory_lines(memories)
+        + [f"  {problem}" for problem in checked.problems]
+        + [f"  note: {note}" for note in checked.notes]
+    )
     emit(document, lines)
     return verdict_code(checked.verdict)
 
 
-def _check(app: App, where: str, vkeys: str | None) -> Verification:
+def _check(app: App, where: str, vkeys: str | None, decrypt_with: str | None, *, strict: bool) -> Verification:
     from qimg_core.ledger.bundle import check
+    from qimg_core.ledger.encrypted import is_encrypted
     from qimg_core.ledger.sqlite import verify_folder
 
     path = Path(where)
+    if is_encrypted(path):
+        from qimg_core.ledger import encrypted_bundle, passwords
+
+        if decrypt_with is None:
+            raise ConfigurationError(f"{where} is encrypted", hint=f"qimg verify {where} --decrypt-with env:NAME")
+        password = passwords.asked(decrypt_with, where)
+        return encrypted_bundle.check(path, password, vkeys=None if vkeys is None else Path(vkeys).read_bytes())
+    if decrypt_with is not None:
+        raise ConfigurationError(f"--decrypt-with is for encrypted bundles, and {where} is not one")
     if "://" in where:
         from qimg_core.ledger.opening import open_ledger
 
         with open_ledger(where, app.registry, create=False, read_only=True) as ledger:
-            return ledger.verify()
+            return ledger.verify(strict=strict)
     if path.suffix == ".zip" or (path / "manifest.json").exists():
         return check(path, vkeys=None if vkeys is None else Path(vkeys).read_bytes())
     if vkeys is not None:
         raise ConfigurationError("--vkeys is for bundles", hint="a ledger is checked with the keys beside it")
     if path.is_file():
         raise ConfigurationError(f"{where} is neither a ledger nor a bundle", hint=f"qimg inspect {where}")
-    return verify_folder(path)
+    return verify_folder(path, strict=strict)

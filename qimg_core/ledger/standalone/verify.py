@@ -1,6 +1,7 @@
 """Check an exported qimg bundle. One file, standard library only, Python 3.10 or newer.
 
     python3 verify.py BUNDLE [--vkeys FILE] [--json]
+    python3 verify.py NAME.tlog-proof --vkeys FILE [--entry FILE] [--json]
 
 BUNDLE is a folder or a .zip. Checked: the hash of every file, the form and hash of every entry, the
 Merkle roots of all signed heads, inclusion and consistency proofs, artefacts, and, for a .zip,
@@ -34,10 +35,13 @@ BUNDLE = "qimg.bundle/1"
 ENTRY = "qimg.entry/1"
 ENTRIES, LEAVES, KEYS = "entries.jsonl", "leaves.txt", "log.vkeys"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+PROOF = "c2sp.org/tlog-proof@v1"
 INCLUSION, CONSISTENCY = "proofs/inclusion.json", "proofs/consistency.json"
 MOST = 100
 NAMES = {1: ("Ed25519", 64), 6: ("ML-DSA-44", 8 + 2420)}
 Key = tuple[str, bytes, int, bytes]  # name, key id, C2SP signature type, public key
+Period = tuple[int, list[Key], list[str]]  # from which size on, the pair of keys, the same as text
+ROTATED = "keys.rotated"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DAMAGED = (
     OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, RuntimeError, NotImplementedError,
@@ -58,6 +62,7 @@ class Report:
         self.first_bad: int | None = None
         self.count = 0
         self.hashes: dict[str, str] = {}  # of every file, as it is
+        self.rotations: dict[int, Any] = {}  # size of the hand-over head: facts of the entry
         self.entries = self.artefacts = self.checkpoints = self.signatures = self.unchecked = 0
 
     def bad(self, where: str, what: str, entry: int | None = None) -> None:
@@ -158,8 +163,13 @@ def read_json(data: bytes) -> Any:
     def refuse(text: str) -> None:
         raise ValueError("a float: " + text)
 
-    value = json.loads(data.decode(), parse_float=refuse, parse_constant=refuse)
-    if canonical(value) != data:
+    text = data.decode()
+    value = json.loads(text, parse_float=refuse, parse_constant=refuse)
+    if text.isascii():  # no key beyond U+FFFF: code point order is UTF-16 order
+        same = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True) == text
+    else:
+        same = canonical(value) == data
+    if not same:
         raise ValueError("not in canonical form")
     return value
 
@@ -175,18 +185,44 @@ def unbase64(text: str) -> bytes:
     return data
 
 
-def read_keys(data: bytes) -> list[Key]:
-    """[(name, id, type, public key)], Ed25519 first."""
-    keys: list[Key] = []
-    for line in data.decode().removesuffix("\n").split("\n"):
-        name, key_id, encoded = line.split("+", 2)
-        material = unbase64(encoded)
-        if material[0] not in NAMES or sha256(name.encode() + b"\n" + material)[:4].hex() != key_id:
-            raise ValueError("a key does not fit its id")
-        keys.append((name, bytes.fromhex(key_id), material[0], material[1:]))
-    if [key[2] for key in keys] != [1, 6] or keys[0][0] != keys[1][0]:
-        raise ValueError("one Ed25519 and one ML-DSA-44 key of one name are expected")
-    return keys
+def read_key(line: str) -> Key:
+    """One line of a key file."""
+    name, key_id, encoded = line.split("+", 2)
+    material = unbase64(encoded)
+    if material[0] not in NAMES or sha256(name.encode() + b"\n" + material)[:4].hex() != key_id:
+        raise ValueError("a key does not fit its id")
+    return name, bytes.fromhex(key_id), material[0], material[1:]
+
+
+def read_keys(data: bytes) -> list[Period]:
+    """The pairs of keys that have signed the log, Ed25519 first, each with the size of its first head."""
+    lines, periods, start = data.decode().split("\n"), list[Period](), 0
+    if lines.pop() != "":
+        raise ValueError("no newline at the end")
+    while lines:
+        if periods and re.fullmatch("revoked [0-9a-f]{8} from (0|[1-9][0-9]{0,18})", lines[0]):
+            del lines[0]
+            continue
+        if periods:
+            found = re.fullmatch("from ([1-9][0-9]{0,18})", lines.pop(0))
+            if not found or int(found[1]) <= start:
+                raise ValueError("a size at which keys change is expected")
+            start = int(found[1])
+        keys = [read_key(line) for line in lines[:2]]
+        names = {key[0] for key in keys} | {key[0] for _, pair, _ in periods for key in pair}
+        if [key[2] for key in keys] != [1, 6] or len(names) != 1:
+            raise ValueError("one Ed25519 and one ML-DSA-44 key of one name are expected")
+        periods.append((start, keys, lines[:2]))
+        del lines[:2]
+    if not periods:
+        raise ValueError("no keys")
+    return periods
+
+
+def in_force(periods: list[Period], size: int) -> list[Key]:
+    """Who signs a head of a size: one pair, or both where one hands over to the next."""
+    ends = [later[0] for later in periods[1:]] + [size]
+    return [key for period, end in zip(periods, ends, strict=True) if period[0] <= size <= end for key in period[1]]
 
 
 def read_note(data: bytes) -> tuple[bytes, list[tuple[str, bytes, bytes]]]:
@@ -213,9 +249,13 @@ def read_checkpoint(text: bytes) -> tuple[str, int, bytes]:
     return origin, int(size), unbase64(root)
 
 
-def check_signatures(report: Report, where: str, note: bytes, keys: list[Key], wanted: set[int]) -> bytes:
-    """Text of a note whose signatures hold; each type in `wanted` must be there, others must not."""
+def check_signatures(
+    report: Report, where: str, note: bytes, keys: list[Key], wanted: set[int], others: bool = False
+) -> bytes:
+    """Text of a note whose signatures hold; each type in `wanted` must be there, lines of `others` must not."""
     text, lines = read_note(note)
+    if others:  # cosignatures of witnesses, which these keys say nothing about
+        lines = [line for line in lines if line[:2] in {key[:2] for key in keys}]
     if [line[:2] for line in lines] != [key[:2] for key in keys if key[2] in wanted]:
         report.bad(where, "not signed by the log's keys as it should be")
     chosen = [key for key in keys if key[2] in wanted]
@@ -409,18 +449,20 @@ def verify(path: str, vkeys: bytes | None = None) -> Report:
 
     for oddity in step("archive", files.oddities) or ():
         report.bad("archive", oddity)
-    keys = step(KEYS, check_keys, report, files, vkeys) or []
+    own, periods = step(KEYS, check_keys, report, files, vkeys) or ([], [])
+    keys = own[-1][1] if own else []
     damaged: set[str] = set()  # files that are not as listed: what disagrees with them is not to blame
     step(SIGNATURE, check_manifest_signature, report, files, keys, damaged)
     manifest = step(MANIFEST, check_manifest, report, files, keys) or {"files": {}, "complete": None}
     step("files", check_files, report, files, manifest, damaged)
     heads: dict[int, bytes] = {}
     for name in sorted(n for n in files.names if n.startswith("checkpoints/")):
-        step(name, check_checkpoint, report, files, name, keys, heads)
+        step(name, check_checkpoint, report, files, name, periods, heads)
     if not heads:
         report.bad("checkpoints", "no signed head of the log")
     step(CONSISTENCY, check_consistency, report, files, heads)
     step(ENTRIES, check_entries, report, files, manifest, heads, damaged)
+    step(KEYS, check_rotations, report, own, heads)
     if report.unchecked:
         report.notes.append(
             f"{report.unchecked} signatures NOT checked: they need the Python package cryptography (48 or newer). "
@@ -431,12 +473,64 @@ def verify(path: str, vkeys: bytes | None = None) -> Report:
     return report
 
 
-def check_keys(report: Report, files: Files, vkeys: bytes | None) -> list[Key]:
-    """The bundle's keys, compared with trusted ones where given."""
-    own = read(files, KEYS)
-    if vkeys is not None and own != vkeys:
+def verify_proof(data: bytes, vkeys: bytes, body: bytes | None = None) -> Report:
+    """Check a C2SP tlog-proof: an entry, or what has its leaf hash, stands under a head signed by these keys.
+
+    Args:
+        data: the proof file.
+        vkeys: content of a trusted key file.
+        body: the entry's bytes; else the leaf hash in the proof's `extra` line is taken.
+    """
+    report = Report()
+    try:
+        head, _, note = data.partition(b"\n\n")
+        lines = head.decode("ascii").split("\n")
+        if lines.pop(0) != PROOF:
+            raise ValueError(f"the first line is not {PROOF}")
+        extra = unbase64(lines.pop(0)[6:]) if lines[0].startswith("extra ") else b""
+        index = re.fullmatch("index (0|[1-9][0-9]{0,18})", lines[0])
+        if not index:
+            raise ValueError("no index line")
+        at, path = int(index[1]), [unbase64(line) for line in lines[1:]]
+        origin, size, root = read_checkpoint(read_note(note)[0])
+        keys = in_force(read_keys(vkeys), size)
+        check_signatures(report, f"checkpoint {size}", note, keys, {1, 6}, others=True)
+        if origin != keys[0][0]:
+            report.bad(f"checkpoint {size}", f"of the log {origin}, the keys are of {keys[0][0]}")
+        leaf = extra if body is None else leaf_hash(body)
+        if not included(at, size, leaf, path, root):
+            report.bad(f"entry {at}", f"not shown to be entry {at} of the {size} that were signed", at)
+        report.checkpoints, report.entries = 1, 1
+        what = f"an entry with the leaf hash {leaf.hex()}" if body is None else "this entry"
+        report.notes.append(f"shown: {what} is entry {at} of the log {origin}")
+        if report.unchecked:
+            report.notes.append(f"{report.unchecked} signatures NOT checked: they need the Python package cryptography")
+    except DAMAGED as error:
+        report.bad("proof", f"damaged: {type(error).__name__}: {error}")
+    return report
+
+
+def check_keys(report: Report, files: Files, vkeys: bytes | None) -> tuple[list[Period], list[Period]]:
+    """The bundle's keys, and those that heads are checked with: trusted ones where given, or what they became."""
+    data = read(files, KEYS)
+    own = read_keys(data)
+    gone = [line for line in data.decode().splitlines() if line.startswith("revoked ")]
+    report.notes += [f"{KEYS}: {line}: what it signed from there on counts under later heads only" for line in gone]
+    if vkeys is None:
+        return own, own
+    trusted = read_keys(vkeys)
+    if not (data.startswith(vkeys) or vkeys.startswith(data)):
         report.bad(KEYS, "not the trusted keys: this bundle is of another log, or was signed by somebody else")
-    return read_keys(own)
+    return own, own if data.startswith(vkeys) else trusted
+
+
+def check_rotations(report: Report, own: list[Period], heads: dict[int, bytes]) -> None:
+    """Each change of keys is an entry of the log, under a head that both pairs signed."""
+    for (_, _, old), (start, _, new) in pairwise(own):
+        if start not in heads:
+            report.bad(KEYS, f"no head of size {start} hands over to the keys in force from there on")
+        if report.rotations.get(start) != {"old": old, "new": new, "size": start}:
+            report.bad(KEYS, f"no entry hands over to the keys in force from size {start}")
 
 
 def check_manifest_signature(report: Report, files: Files, keys: list[Key], damaged: set[str]) -> None:
@@ -479,10 +573,12 @@ def check_files(report: Report, files: Files, manifest: dict[str, Any], damaged:
         damaged.add(name)
 
 
-def check_checkpoint(report: Report, files: Files, name: str, keys: list[Key], heads: dict[int, bytes]) -> None:
-    """One signed head: form, name, both signatures."""
-    text = check_signatures(report, name, read(files, name), keys, {1, 6})
-    origin, size, root = read_checkpoint(text)
+def check_checkpoint(report: Report, files: Files, name: str, periods: list[Period], heads: dict[int, bytes]) -> None:
+    """One signed head: form, name, both signatures by the keys in force at its size."""
+    note = read(files, name)
+    origin, size, root = read_checkpoint(read_note(note)[0])
+    keys = in_force(periods, size)
+    check_signatures(report, name, note, keys, {1, 6})
     report.checkpoints += 1
     if name != f"checkpoints/{size}.note" or (keys and origin != keys[0][0]):
         report.bad(name, f"holds checkpoint {size} of the log {origin}")
@@ -574,7 +670,9 @@ def check_entry(report: Report, manifest: dict[str, Any], index: int, body: byte
     except DAMAGED as error:
         report.bad(where, f"malformed: {error}", index)
         return
-    if runs is not None and entry["run"] not in runs:
+    if entry["kind"] == ROTATED:
+        report.rotations[index + 1] = entry["facts"]
+    elif runs is not None and entry["run"] not in runs:
         report.bad(where, f"of run {entry['run']}, which was not selected", None if MANIFEST in damaged else index)
     for name, digest in named.items():
         if not DIGEST.fullmatch(digest):
@@ -607,19 +705,26 @@ def main(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     rest = [a for a in arguments if a != "--json"]
     try:
-        vkeys = None
-        if "--vkeys" in rest:
-            at = rest.index("--vkeys")
-            with open(rest[at + 1], "rb") as file:
-                vkeys = file.read()
-            del rest[at : at + 2]
+        given: dict[str, bytes] = {}
+        for option in ("--vkeys", "--entry"):
+            if option in rest:
+                at = rest.index(option)
+                with open(rest[at + 1], "rb") as file:
+                    given[option] = file.read()
+                del rest[at : at + 2]
         if len(rest) != 1 or rest[0].startswith("-"):
             raise NotABundle("usage: verify.py BUNDLE [--vkeys FILE] [--json]")
-        report = verify(rest[0], vkeys)
+        if rest[0].endswith(".tlog-proof"):
+            if "--vkeys" not in given:
+                raise NotABundle("usage: verify.py NAME.tlog-proof --vkeys FILE [--entry FILE] [--json]")
+            with open(rest[0], "rb") as file:
+                report = verify_proof(file.read(65536), given["--vkeys"], given.get("--entry"))
+        else:
+            report = verify(rest[0], given.get("--vkeys"))
     except (NotABundle, OSError, IndexError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    shown = {name: value for name, value in vars(report).items() if name != "hashes"}
+    shown = {name: value for name, value in vars(report).items() if name not in ("hashes", "rotations")}
     shown["verdict"] = "fail" if report.count else "pass"
     text = json.dumps(shown) if as_json else summary(report)
     sys.stdout.write(text + "\n")

@@ -18,7 +18,7 @@ from qimg_core.errors import DataError
 from qimg_core.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -191,16 +191,6 @@ def expanded_interval(means: ArrayLike, n: int, *, level: float = LEVEL) -> tupl
 @lru_cache(maxsize=256)
 def _tail(n: int, level: float) -> float:
     return float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1)))
-
-
-def holm(p: Sequence[float]) -> tuple[float, ...]:
-    """Adjusted p of a family (Holm, Scand. J. Stat. 6, 1979), in the order given."""
-    order = sorted(range(len(p)), key=lambda i: p[i])
-    out, largest = [0.0] * len(p), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
-        out[i] = largest
-    return tuple(out)
 
 
 def equivalence_p(differences: ArrayLike, margin: float) -> float:

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from qimg_compare import statistics
 from qimg_compare.scales import Better, scale_of
+from qimg_core.two_samples import holm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +166,7 @@ def outcome_of(comparison: Comparison, alpha: float = statistics.ALPHA) -> Outco
 
 def adjust(family: Sequence[Comparison], alpha: float = statistics.ALPHA) -> tuple[Comparison, ...]:
     """The same comparisons judged as one family: both tests' p adjusted after Holm."""
-    p = statistics.holm([c.p for c in family])
-    same = statistics.holm([c.p_equivalence for c in family])
+    p = holm([c.p for c in family])
+    same = holm([c.p_equivalence for c in family])
     adjusted = (evolve(c, p=a, p_equivalence=b, adjusted=True) for c, a, b in zip(family, p, same, strict=True))
     return tuple(evolve(c, outcome=outcome_of(c, alpha)) for c in adjusted)
