@@ -155,7 +155,11 @@ def replay_images(
         )
         if again.digest != facts["pixels"]:
             difference = _first_pixel(ledger, names, again) or "the pixels differ"
-            verdict = Verdict.INCONCLUSIVE if environment else Verdict.FAIL
+            marks = (facts.get("marks", []), again.record.get("marks", []))
+            if marks[0] != marks[1]:  # the settings of marks are not part of a run
+                difference = f"{difference}; marks: recorded {marks[0] or 'none'}, now {marks[1] or 'none'}"
+            excused = bool(environment) or marks[0] != marks[1]
+            verdict = Verdict.INCONCLUSIVE if excused else Verdict.FAIL
             replay = evolve(replay, verdict=verdict, first_difference=difference)
             if _fresh_samples(session, before, facts):
                 was = pixels_from_bytes(ledger.get(names["pixels"]))

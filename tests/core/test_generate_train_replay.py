@@ -275,6 +275,10 @@ def test_marks_are_chained_recorded_and_replayed(registry, source, tmp_path):
         assert entry.facts["marks"] == ["corner", "index"]
         assert entry.facts["pixels"] == images.digest
         assert replay_images(ledger, run=session.run, registry=registry).verdict == "pass"
+        registry.hooks.unregister(name="index")
+        found = replay_images(ledger, run=session.run, registry=registry)
+    assert found.verdict == "inconclusive"  # not a fail: the settings of marks are not part of a run
+    assert "marks: recorded ['corner', 'index'], now ['corner']" in found.first_difference
 
 
 def test_a_mark_of_another_shape_is_refused(registry):
