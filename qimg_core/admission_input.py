@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "qimg.admission/1"
 LARGEST = 10**15
-"""Bound of every integer: sums and small products of such numbers stay within 64 bits."""
+"""Bound of every integer, so that sums and small products of such numbers stay within 64 bits."""
 
 _BACKEND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,99}")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")

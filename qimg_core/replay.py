@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["SHIFT", "Replay", "find_images", "replay_images", "replay_training", "session_like", "started"]
 
 SHIFT = 0.05
-"""Of a pixel in [0, 1]: what a statistical pass on images excludes by default."""
+"""What a statistical pass on images excludes by default, of a pixel in [0, 1]."""
 
 
 def find_images(ledger: Ledger, *, run: str | None = None, entry: int | None = None) -> Entry:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
+    from qimg_core.ledger.envelope import Signatures
     from qimg_core.ledger.note import VerifierKey
 
 
@@ -217,6 +218,15 @@ class Ledger(ABC):
         """An Ed25519 note over some other text by the log's key, e.g. a bundle's manifest.
 
         Raises:
+            LedgerError: the ledger is closed or read-only.
+        """
+
+    @abstractmethod
+    def sign_envelope(self, encoded: bytes) -> Signatures:
+        """Both keys' signatures over the encoding of a DSSE payload, see `qimg_core.ledger.envelope`.
+
+        Raises:
+            ConfigurationError: something else than such an encoding.
             LedgerError: the ledger is closed or read-only.
         """
 

@@ -132,6 +132,9 @@ def check_format(folder: Path) -> None:
     if not header:
         return  # a crash between creating the file and its first page: still empty, made anew
     if len(header) < 100 or not header.startswith(b"SQLite format 3\x00"):
+        journal = path.with_name(f"{DATABASE}-journal")
+        if journal.exists() and journal.stat().st_size:
+            return  # power was lost while the first page was written: SQLite undoes it; checked once open
         raise LedgerCorrupt(f"{path} is not a ledger: no SQLite database", hint="name the folder of a qimg ledger")
     version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
     if (version, application) == (0, 0):

@@ -91,7 +91,7 @@ def write_private(folder: Path, number: int, origin: str, protection: Protection
         protection: how to keep them.
 
     Raises:
-        LedgerError, ConfigurationError, StorageError.
+        LedgerError, ConfigurationError, StorageError: the ledger, the request or the disk.
     """
     ensure_folder(folder / FOLDER)
     signer = Signer.generate(origin)

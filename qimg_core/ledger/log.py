@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from qimg_core.ledger.base import Problem
+    from qimg_core.ledger.envelope import Signatures
     from qimg_core.ledger.note import Signer, VerifierKey
 
 
@@ -223,6 +224,13 @@ class StoredLedger(Ledger):
         """An Ed25519 note over some other text. See `Ledger.sign_text`."""
         with self._mutex:
             return self._writing().sign_text(text)
+
+    def sign_envelope(self, encoded: bytes) -> Signatures:
+        """Both keys' signatures over the encoding of a DSSE payload. See `Ledger.sign_envelope`."""
+        from qimg_core.ledger.envelope import sign_envelope
+
+        with self._mutex:
+            return sign_envelope(self._writing(), encoded)
 
     def inclusion(self, index: int, size: int | None = None) -> Inclusion:
         """Proof that an entry is in the log of a size. See `Ledger.inclusion`."""

@@ -97,7 +97,7 @@ def finish(ledger: StoredLedger, folder: Path) -> None:
 
     Raises:
         LedgerCorrupt: the log is shorter than its keys say, or does not fit what was begun.
-        LedgerError, StorageError.
+        LedgerError, StorageError: nothing was changed, or it is finished at the next opening.
     """
     path = folder / keys.FOLDER / PENDING
     try:

@@ -73,7 +73,7 @@ def seal(ledger: Ledger, data: bytes, subject: str, vault: Vault | None = None) 
     Raises:
         ConfigurationError: no subject, too large, or the same bytes are stored in the clear already, where no key
             could make them forgotten.
-        LedgerError, StorageError.
+        LedgerError, StorageError: closed or read-only, or the disk fails.
     """
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -125,7 +125,7 @@ def forget(ledger: Ledger, subject: str, vault: Vault | None = None) -> Entry:
 
     Raises:
         ConfigurationError: no such subject.
-        LedgerError, StorageError.
+        LedgerError, StorageError: closed or read-only, or the disk fails.
     """
     vault = vault or Vault.of(ledger)
     tag = vault.destroy(subject).hex()

@@ -29,7 +29,7 @@ class SigningKey(ABC):
     @property
     @abstractmethod
     def public(self) -> bytes:
-        """The public key: 32 bytes for Ed25519 (RFC 8032), 1,312 for ML-DSA-44 (FIPS 204)."""
+        """The public key, 32 bytes for Ed25519 (RFC 8032) or 1,312 for ML-DSA-44 (FIPS 204)."""
 
     @abstractmethod
     def sign(self, message: bytes) -> bytes:

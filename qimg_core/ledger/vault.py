@@ -80,7 +80,7 @@ class Vault:
             ConfigurationError: there is none.
             LedgerError: the password is missing or wrong.
             LedgerCorrupt: the master key is damaged.
-            StorageError.
+            StorageError: the folder cannot be read or written.
         """
         path = folder / FOLDER / MASTER
         if not path.exists():
@@ -116,7 +116,7 @@ class Vault:
         Raises:
             ConfigurationError: an empty name; or there is no such key and none is to be made.
             LedgerCorrupt: the stored key is damaged.
-            StorageError.
+            StorageError: the folder cannot be read or written.
         """
         path = self._path(subject)
         if create and not path.exists():
@@ -142,7 +142,7 @@ class Vault:
 
         Raises:
             ConfigurationError: no such subject.
-            StorageError.
+            StorageError: the folder cannot be read or written.
         """
         path = self._path(subject)
         gone = path.with_suffix(".gone")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from qimg_audit.dsse import pae, verify
+from qimg_audit.dsse import verify
 from qimg_core.errors import LedgerCorrupt
 from qimg_core.ledger import SQLiteLedger
+from qimg_core.ledger.envelope import pae
 
 
 def export(qimg, form, out, *more):
@@ -35,12 +36,13 @@ def envelopes(qimg, *more):
     return [json.loads(line) for line in Path("r.intoto.jsonl").read_text().splitlines()]
 
 
-def log_key(ledger):
+def log_keys(ledger):
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
     from securesystemslib.signer import SSlibKey
 
-    key = ledger.keys[0]
-    return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(key.public), keyid=f"{key.name}+{key.id.hex()}")
+    made = zip((Ed25519PublicKey, MLDSA44PublicKey), ledger.keys, strict=True)
+    return [SSlibKey.from_crypto(c.from_public_bytes(k.public), keyid=f"{k.name}+{k.id.hex()}") for c, k in made]
 
 
 def test_securesystemslib_accepts_our_envelopes_and_no_changed_one(record, qimg):
@@ -50,16 +52,20 @@ def test_securesystemslib_accepts_our_envelopes_and_no_changed_one(record, qimg)
     found = envelopes(qimg)
     assert len(found) == 4
     with SQLiteLedger.open("runs", read_only=True) as ledger:
-        key, keys = log_key(ledger), ledger.keys
+        both, keys = log_keys(ledger), ledger.keys
         for envelope in found:
-            dsse.Envelope.from_dict(copy.deepcopy(envelope)).verify([key], 1)
+            dsse.Envelope.from_dict(copy.deepcopy(envelope)).verify(both, 2)  # Ed25519 and ML-DSA-44
             assert verify(envelope, keys)["_type"] == "https://in-toto.io/Statement/v1"
         changed = copy.deepcopy(found[0])
         changed["payloadType"] = "application/json"
         with pytest.raises(LedgerCorrupt):
             verify(changed, keys)
         with pytest.raises(VerificationError):
-            dsse.Envelope.from_dict(changed).verify([key], 1)
+            dsse.Envelope.from_dict(changed).verify(both, 1)
+        half = copy.deepcopy(found[0])
+        half["signatures"][1]["sig"] = half["signatures"][0]["sig"]
+        with pytest.raises(LedgerCorrupt, match="ML-DSA-44"):
+            verify(half, keys)
         for broken in ({}, {**found[0], "payload": "%%"}, {**found[0], "signatures": []}):
             with pytest.raises(LedgerCorrupt):
                 verify(broken, keys)

@@ -66,7 +66,7 @@ def write(ledger: Ledger, graph: Graph, out: str) -> Exported:
     ledger.checkpoint()
     ensure_folder(path.parent)
     write_atomic(path, text.encode())
-    note = f"signed with Ed25519; entry {entry.index} names the file, under a head that ML-DSA-44 signs, too"
+    note = f"signed with Ed25519 and ML-DSA-44; entry {entry.index} names the file"
     return Exported(out=str(path), items=f"{len(envelopes)} statements", notes=(note,))
 
 
