@@ -379,3 +379,18 @@ def test_the_picture_is_a_png_that_others_read(qimg, made):
         at += 12 + size
     assert seen.endswith(b"IEND")
     assert made["run"].encode() in data
+
+
+def test_a_proof_is_made_of_a_picture_and_of_weights(qimg, made, trained):
+    done = qimg("ledger", "prove", "six.png", "--out", "six.tlog-proof", "--entry", "six.json", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["index"], done.json["kind"]) == (made["entry"], "images.made")
+    keys = ("--vkeys", "runs/keys/log.vkeys")
+    assert qimg("verify", "six.tlog-proof", *keys, "--entry", "six.json").code == 0
+    Path("other.json").write_bytes(Path("six.json").read_bytes().replace(b"images.made", b"images.mode"))
+    assert qimg("verify", "six.tlog-proof", *keys, "--entry", "other.json").code == 1
+    assert qimg("ledger", "prove", trained, "--out", "w.tlog-proof", "--json").json["kind"] == "weights.saved"
+    foreign = ("--generator", "toy", "--untrained", "--backend", "reference", "--n", 1, "--ledger", "other")
+    assert qimg("generate", *foreign, "--out", "e.png").code == 0
+    assert qimg("ledger", "prove", "e.png", "--out", "e.tlog-proof").code in (1, 2)
+    assert not Path("e.tlog-proof").exists()

@@ -2,24 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
-from qimg_core.hooks import CommandSpec, hookimpl
-
-
-class Trace:
-    """The command, for programs where the core does not list it."""
-
-    @hookimpl
-    def qimg_commands(self):
-        return [CommandSpec(name="trace", target="qimg_core.cli.commands.trace:trace")]
-
-
-@pytest.fixture
-def registry(registry):
-    registry.register(Trace(), "trace")
-    return registry
-
 
 def test_a_picture_back_to_its_data(qimg, made, trained):
     done = qimg("trace", "six.png", "--json", "--out", "g.svg")

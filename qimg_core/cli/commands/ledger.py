@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qimg_core.cli.commands.anchor import anchor
-from qimg_core.cli.evidence import prove
+from qimg_core.cli.evidence import match_picture, prove
 from qimg_core.cli.options import json_option, ledger_option
 from qimg_core.cli.output import emit, fields, table
 from qimg_core.cli.runs import existing_ledger
-from qimg_core.cli.subject import find_run
+from qimg_core.cli.subject import find_run, subject
 from qimg_core.errors import ConfigurationError
+from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
     from qimg_core.cli.app import App
@@ -151,7 +152,7 @@ def publish(app: App, folder: str, hashes_only: bool, ledger: str) -> None:
 
 
 @ledger.command("prove")
-@click.argument("what", metavar="INDEX|RUN")
+@click.argument("what", metavar="INDEX|RUN|FILE.png|WEIGHTS")
 @click.option("--out", required=True, metavar="FILE", help="The proof to write, NAME.tlog-proof.")
 @click.option("--entry", "entry_file", metavar="FILE", help="Write the entry's exact bytes too.")
 @ledger_option
@@ -160,8 +161,8 @@ def publish(app: App, folder: str, hashes_only: bool, ledger: str) -> None:
 def prove_command(app: App, what: str, out: str, entry_file: str | None, ledger: str) -> None:
     """Write a proof (C2SP tlog-proof) that an entry is in the signed log; it is checked without the ledger.
 
-    Of a run it is the entry of its images or weights, or else its last. Check it with the log's public keys:
-    qimg verify NAME.tlog-proof --vkeys log.vkeys [--entry FILE].
+    Of a run it is the entry of its images or weights, or else its last; of a file the one that made or saved it.
+    Check it with the log's public keys: qimg verify NAME.tlog-proof --vkeys log.vkeys [--entry FILE].
     """
     from qimg_core.ledger.proof import SUFFIX, make_proof
     from qimg_core.storage import write_atomic
@@ -185,8 +186,28 @@ def _of(log: Ledger, what: str, where: str) -> Entry:
     """The entry of an index; of a run the one of its images or weights, or else its last."""
     if what.isdecimal():
         return log.entry(int(what))
+    if Path(what).is_file():
+        return _of_file(log, what, where)
     entries = list(log.entries(run=find_run(log, what, where)))
     return next((e for e in entries if e.kind in ("images.made", "weights.saved")), entries[-1])
+
+
+def _of_file(log: Ledger, what: str, where: str) -> Entry:
+    """The entry that made a picture or saved weights."""
+    if subject(what).kind == "weights":
+        from qimg_core.weights import load_weights
+
+        digest = load_weights(Path(what)).digest
+        found = next((e for e in log.entries(kind="weights.saved") if e.facts["digest"] == digest), None)
+        if found is None:
+            raise ConfigurationError(f"no entry of {where} saved {what}", hint=f"qimg inspect {what} --ledger {where}")
+        return found
+    from qimg_core.images import read_images
+
+    match = match_picture(log, *read_images(Path(what)))
+    if match.entry is None or match.verdict is not Verdict.PASS:
+        raise ConfigurationError(f"{what}: {match.reason}", hint=f"qimg inspect {what} --ledger {where}")
+    return match.entry
 
 
 def stored(found: Ledger, where: str) -> StoredLedger:
