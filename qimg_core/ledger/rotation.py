@@ -111,6 +111,7 @@ def finish(ledger: StoredLedger, folder: Path) -> None:
                 "an old copy was restored",
                 hint="restore the newest copy of the whole folder",
             ) from None
+        sync_folder(path.parent)  # who removed it may have been killed: it must not come back after power loss
         return
     except OSError as error:
         raise storage_error(error, "read", path) from error

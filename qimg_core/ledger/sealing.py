@@ -38,7 +38,7 @@ _HEAD = len(MAGIC) + 16
 
 
 @frozen
-class Sealed:
+class SealedArtefact:
     """A sealed artefact.
 
     Args:
@@ -50,7 +50,7 @@ class Sealed:
     subject: str
 
 
-def sealed_facts(artefacts: Mapping[str, Sealed]) -> dict[str, Any]:
+def sealed_facts(artefacts: Mapping[str, SealedArtefact]) -> dict[str, Any]:
     """What an entry says of sealed artefacts: ``{"artefacts": {name: digest}, "sealed": {name: ...}}``."""
     return {
         "artefacts": {name: sealed.digest for name, sealed in artefacts.items()},
@@ -61,7 +61,7 @@ def sealed_facts(artefacts: Mapping[str, Sealed]) -> dict[str, Any]:
     }
 
 
-def seal(ledger: Ledger, data: bytes, subject: str, vault: Vault | None = None) -> Sealed:
+def seal(ledger: Ledger, data: bytes, subject: str, vault: Vault | None = None) -> SealedArtefact:
     """Store an artefact under its subject's key, which is made where there is none.
 
     Args:
@@ -87,7 +87,7 @@ def seal(ledger: Ledger, data: bytes, subject: str, vault: Vault | None = None) 
     key = (vault or Vault.of(ledger, create=True)).key(subject, create=True)
     head, nonce = MAGIC + key.tag, os.urandom(12)
     digest = ledger.put(head + nonce + AESGCM(key.secret).encrypt(nonce, data, head))
-    return Sealed(digest, key.tag.hex())
+    return SealedArtefact(digest, key.tag.hex())
 
 
 def unseal(ledger: Ledger, digest: str, vault: Vault | None = None) -> bytes:

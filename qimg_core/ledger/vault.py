@@ -121,6 +121,8 @@ class Vault:
         path = self._path(subject)
         if create and not path.exists():
             _write_new(path, self._seal(os.urandom(32), path.stem))
+        elif create:
+            sync_folder(self.folder)  # who made it, or the master key, may have been killed before the name was durable
         if not path.exists():
             raise ConfigurationError(
                 "no key of that subject", hint="names are compared exactly; see: qimg keys subjects"
@@ -128,8 +130,15 @@ class Vault:
         return self._load(path)
 
     def every(self) -> tuple[SubjectKey, ...]:
-        """The keys of all subjects."""
-        return tuple(self._load(path) for path in sorted(self.folder.glob("*.key")) if path.name != MASTER)
+        """The keys of all subjects; one that was being destroyed when its process was killed is none any more."""
+        found = []
+        for path in sorted(self.folder.glob("*.key")):
+            try:
+                found += [self._load(path)] if path.name != MASTER else []
+            except LedgerCorrupt:
+                if not path.with_suffix(".gone").exists():
+                    raise
+        return tuple(found)
 
     def find(self, tag: bytes) -> SubjectKey | None:
         """The key whose tag this is."""
