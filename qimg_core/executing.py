@@ -20,11 +20,10 @@ from qimg_core.jobs.journal import Journal
 from qimg_core.jobs.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qimg_core.capabilities import GradientMethod
     from qimg_core.execution import ExecutionRequest, Plan
     from qimg_core.job import JobHandle, RawResult
+    from qimg_core.jobs.outbox import Finished
     from qimg_core.routing import Route
     from qimg_core.session import Session
 
@@ -101,9 +100,9 @@ def execute_remote(session: Session, found: Route, ordinal: int) -> Executed:
     try:
         finished = run_jobs(found.backend, plan, intents, outbox, session.polling, session.breaker, within)
     except BaseException as error:
-        _settle(held, lambda one, error=error: one.interrupted(error))
+        _settle(held, error)
         raise
-    _settle(held, lambda one: one.finished(finished))
+    _settle(held, finished)
     session.spending.reconcile(plan.cost, [f.raw.cost for f in finished if f.raw.cost is not None and not f.adopted])
     adopted = sum(f.adopted for f in finished)
     decisions = (f"{adopted} of {len(finished)} jobs found again, not sent",) if adopted else ()
@@ -126,9 +125,11 @@ def _reserve(session: Session, found: Route, intents: list[Intent]) -> list[Rese
     held: list[Reservation] = []
     for impl in session.registry.hooks.hook.qimg_reserve.get_hookimpls():
         try:
-            one = impl.function(*[spend for _ in impl.argnames])
+            one: Any = impl.function(*[spend for _ in impl.argnames])
+            if one is not None and not isinstance(one, Reservation):
+                raise TypeError(f"wanted a Reservation, got {one!r}")
         except BaseException as error:
-            _settle(held, lambda one, error=error: one.interrupted(error))
+            _settle(held, error)
             session.spending.release(found.plan)
             if isinstance(error, QimgError) or not isinstance(error, Exception):
                 raise
@@ -141,11 +142,14 @@ def _reserve(session: Session, found: Route, intents: list[Intent]) -> list[Rese
     return held
 
 
-def _settle(held: list[Reservation], tell: Callable[[Reservation], None]) -> None:
+def _settle(held: list[Reservation], end: list[Finished] | BaseException) -> None:
     """A budget that cannot be told keeps what it holds; the result, which is in the ledger, is not lost for that."""
     for one in held:
         try:
-            tell(one)
+            if isinstance(end, BaseException):
+                one.interrupted(end)
+            else:
+                one.finished(end)
         except Exception:
             log.exception("a budget could not be told what became of its reservation; it stays reserved")
 

@@ -345,12 +345,14 @@ class Session:
         """Budget and policies; the first plan of a structure is written down before it runs."""
         plan = found.plan
         known = self._routes.get(key)
-        if known is not None and plan.cost.is_free and (not known[1] or covers(self._admitted[key], self, found)):
+        leaves = found.backend.capabilities.remote  # what leaves is asked about each time: its content counts
+        same = known is not None and (not known[1] or covers(self._admitted[key], self, found))
+        if same and plan.cost.is_free and not leaves:
             if plan.request.shots is not None:
                 self.spending.reserve(plan)
             return
         refusal = (key, plan.request.rows, plan.cost.high)
-        if refusal in self._refused:  # said and written down once
+        if refusal in self._refused and not leaves:  # said and written down once
             raise self._refused[refusal]
         self.spending.check(plan)
         facts = asked_facts(self, found)
