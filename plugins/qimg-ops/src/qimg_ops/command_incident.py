@@ -1,0 +1,161 @@
+"""``qimg incident``: open, note, snapshot, contain, affected, close, report, list (imports incidents)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from qimg_core.cli.options import json_option, ledger_option
+from qimg_core.cli.output import emit, table
+from qimg_core.cli.runs import check_file, existing_ledger
+from qimg_core.storage import write_atomic
+from qimg_ops import incidents as store
+from qimg_ops.containing import affected as list_affected
+from qimg_ops.containing import contain as contain_routes
+from qimg_ops.post_mortem import draft
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qimg_core.cli.app import App
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def incident() -> None:
+    """Freeze evidence, disable routes, list what is affected, close, report."""
+
+
+@incident.command("open")
+@click.option("--title", required=True, metavar="TEXT", help="In a few words, without names of people.")
+@click.option("--severity", type=click.Choice([s.value for s in store.Severity]), default="medium", show_default=True)
+@click.option("--entry", "entries", type=click.IntRange(0), multiple=True, help="What showed it; repeatable.")
+@ledger_option
+@json_option
+@click.pass_obj
+def open_(app: App, title: str, severity: str, entries: Sequence[int], ledger: str) -> None:
+    """Begin an incident; prints its id."""
+    with existing_ledger(app, ledger, write=True) as log:
+        found = store.open_incident(log, title=title, severity=store.Severity(severity), trigger=entries)
+        log.checkpoint()
+    emit(found.to_json(), [f"{found.id}: {title}", f"  next: qimg incident snapshot {found.id} --out {found.id}.zip"])
+
+
+@incident.command()
+@click.argument("name", metavar="ID")
+@click.argument("text")
+@ledger_option
+@json_option
+@click.pass_obj
+def note(app: App, name: str, text: str, ledger: str) -> None:
+    """Add a line to the timeline."""
+    with existing_ledger(app, ledger, write=True) as log:
+        entry = store.note(log, name, text)
+    emit({"entry": entry.index}, [f"entry {entry.index}"])
+
+
+@incident.command()
+@click.argument("name", metavar="ID")
+@click.option("--out", type=_PATH, required=True, metavar="FILE.zip", help="The bundle to make.")
+@click.option("--run", "runs", multiple=True, metavar="RUN", help="Only this one; repeatable. All by default.")
+@ledger_option
+@json_option
+@click.pass_obj
+def snapshot(app: App, name: str, out: Path, runs: Sequence[str], ledger: str) -> None:
+    """Freeze the evidence: a checked bundle, its digest and a signed head on record."""
+    with existing_ledger(app, ledger, write=True) as log:
+        entry = store.snapshot(log, name, out, runs=runs or None)
+    f = entry.facts
+    emit({"file": str(out), "entry": entry.index, **f}, [f"{out}: {f['entries']} entries, {f['bundle']}"])
+
+
+@incident.command()
+@click.argument("name", metavar="ID")
+@click.option("--backend", "backends", multiple=True, metavar="NAME", help="A device, or a driver for all of its.")
+@click.option("--weights", multiple=True, metavar="DIGEST", help="Of weights that shall not be used.")
+@ledger_option
+@json_option
+@click.pass_obj
+def contain(app: App, name: str, backends: Sequence[str], weights: Sequence[str], ledger: str) -> None:
+    """Disable routes, roll back flags that lead there, and list what they touched."""
+    with existing_ledger(app, ledger, write=True) as log:
+        entry = contain_routes(log, name, backends=backends, weights=weights)
+        log.checkpoint()
+        touched = store.find(log, name).of(store.AFFECTED)[-1].facts
+    f = entry.facts
+    lines = [f"blocked by entry {', '.join(map(str, f['blocks']))}: {', '.join((*backends, *weights))}"]
+    lines += [f"  flag rolled back: {flag}" for flag in f["rolled_back"]]
+    lines.append(f"  affected: {touched['n_runs']} runs, {touched['n_images_entries']} batches of images")
+    lines += [f"  {run}" for run in touched["runs"]]
+    emit({"entry": entry.index, **f, "affected": touched}, lines)
+
+
+@incident.command()
+@click.argument("name", metavar="ID")
+@click.option("--from", "starts", multiple=True, required=True, metavar="THING", help="As of qimg trace; repeatable.")
+@ledger_option
+@json_option
+@click.pass_obj
+def affected(app: App, name: str, starts: Sequence[str], ledger: str) -> None:
+    """List the runs and images that came of something."""
+    with existing_ledger(app, ledger, write=True) as log:
+        entry = list_affected(log, name, starts)
+    f = entry.facts
+    emit({"entry": entry.index, **f}, [f"{f['n_runs']} runs, {f['n_images_entries']} batches of images", *f["runs"]])
+
+
+@incident.command()
+@click.argument("name", metavar="ID")
+@click.option("--cause", required=True, metavar="TEXT", help="Why it happened.")
+@click.option("--change", "changes", multiple=True, required=True, metavar="TEXT", help="What is done; repeatable.")
+@click.option("--release", is_flag=True, help="End its blocks as well.")
+@ledger_option
+@json_option
+@click.pass_obj
+def close(app: App, name: str, cause: str, changes: Sequence[str], release: bool, ledger: str) -> None:
+    """End an incident; its evidence has to be frozen."""
+    with existing_ledger(app, ledger, write=True) as log:
+        entry, free = store.close(log, name, cause=cause, changes=changes, release=release)
+        log.checkpoint()
+        found = store.find(log, name)
+    seconds = found.seconds(store.CLOSED)
+    lines = [f"{name}: closed after {seconds} s", *(f"  released: entry {b}" for b in free)]
+    emit({"entry": entry.index, **found.to_json()}, lines)
+
+
+@incident.command()
+@click.argument("name", metavar="ID")
+@click.option("--out", type=_PATH, metavar="FILE.md", help="Write it; printed otherwise.")
+@ledger_option
+@json_option
+@click.pass_obj
+def report(app: App, name: str, out: Path | None, ledger: str) -> None:
+    """Draft a post-mortem: five questions, and what the record answers."""
+    if out is not None:
+        check_file(out, ".md")
+    with existing_ledger(app, ledger) as log:
+        found = store.find(log, name)
+    text = draft(found)
+    if out is not None:
+        write_atomic(out, text.encode())
+    document = {**found.to_json(), "file": None if out is None else str(out), "markdown": text}
+    emit(document, [text] if out is None else [f"{out}: a draft; what it leaves open is for people to write"])
+
+
+@incident.command("list")
+@ledger_option
+@json_option
+@click.pass_obj
+def list_(app: App, ledger: str) -> None:
+    """All incidents, and the mean time to restore."""
+    with existing_ledger(app, ledger) as log:
+        found = store.incidents(log)
+    mean = store.mean_time_to_restore(found)
+    rows = [[i.id, i.severity, "open" if i.open else "closed", i.entries[0].time[:19], i.title] for i in found]
+    lines = table(["INCIDENT", "SEVERITY", "STATE", "OPENED", "TITLE"], rows) if rows else ["no incidents"]
+    if mean is not None:
+        lines.append(f"mean time to restore: {mean} s over {sum(not i.open for i in found)} closed")
+    emit({"incidents": [i.to_json() for i in found], "mean_seconds_to_restore": mean}, lines)

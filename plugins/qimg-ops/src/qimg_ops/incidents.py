@@ -1,0 +1,230 @@
+"""Incidents: entries from the opening to the close, and what is read from them (imports qimg_rollout).
+
+An incident is its entries; nothing else is kept. Free text is a claim, times are those of the entries. Write roles, not
+people: an entry cannot be taken back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import secrets
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from qimg_core.errors import ConfigurationError, LedgerError
+from qimg_core.ledger.bundle import check, export
+from qimg_core.verdict import Verdict
+from qimg_rollout import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from qimg_core.ledger.base import Ledger
+    from qimg_core.ledger.entry import Entry
+
+OPENED, NOTED, SNAPSHOT = "incident.opened", "incident.noted", "incident.snapshot"
+CONTAINED, AFFECTED, CLOSED = "incident.contained", "incident.affected", "incident.closed"
+KINDS = (OPENED, NOTED, SNAPSHOT, CONTAINED, AFFECTED, CLOSED)
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@frozen(kw_only=True)
+class Incident:
+    """What the log says of an incident.
+
+    Args:
+        id: ``inc-YYYYMMDD-xxxxxx``.
+        entries: its own, in order.
+    """
+
+    id: str
+    entries: tuple[Entry, ...]
+
+    def of(self, kind: str) -> tuple[Entry, ...]:
+        """Its entries of a kind."""
+        return tuple(e for e in self.entries if e.kind == kind)
+
+    @property
+    def open(self) -> bool:
+        return not self.of(CLOSED)
+
+    @property
+    def title(self) -> str:
+        return str(self.entries[0].claims["title"])
+
+    @property
+    def severity(self) -> str:
+        return str(self.entries[0].facts["severity"])
+
+    def seconds(self, kind: str) -> int | None:
+        """From the opening to the first entry of a kind; None where there is none."""
+        found = self.of(kind)
+        return None if not found else int((_time(found[0]) - _time(self.entries[0])).total_seconds())
+
+    @property
+    def blocked(self) -> tuple[int, ...]:
+        """Entries of the blocks that contain it."""
+        return tuple(b for e in self.of(CONTAINED) for b in e.facts["blocks"])
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "severity": self.severity,
+            "open": self.open,
+            "opened": self.entries[0].time,
+            "seconds_to_contain": self.seconds(CONTAINED),
+            "seconds_to_close": self.seconds(CLOSED),
+            "blocks": list(self.blocked),
+            "entries": [e.index for e in self.entries],
+        }
+
+
+def _time(entry: Entry) -> dt.datetime:
+    return dt.datetime.fromisoformat(entry.time)
+
+
+def incidents(ledger: Ledger) -> tuple[Incident, ...]:
+    """All of a log, oldest first."""
+    found: dict[str, list[Entry]] = {}
+    for entry in sorted((e for kind in KINDS for e in ledger.entries(kind=kind)), key=lambda e: e.index):
+        found.setdefault(entry.facts["incident"], []).append(entry)
+    return tuple(Incident(id=i, entries=tuple(entries)) for i, entries in found.items())
+
+
+def find(ledger: Ledger, name: str, *, must_be_open: bool = False) -> Incident:
+    """One incident.
+
+    Raises:
+        ConfigurationError: no such one, or it is closed already.
+    """
+    all_of_them = incidents(ledger)
+    found = next((i for i in all_of_them if i.id == name), None)
+    if found is None:
+        known = ", ".join(i.id for i in all_of_them) or "none"
+        raise ConfigurationError(f"no incident {name!r}; known: {known}", hint="qimg incident list")
+    if must_be_open and not found.open:
+        raise ConfigurationError(f"{name} is closed", hint="qimg incident open")
+    return found
+
+
+def open_incident(ledger: Ledger, *, title: str, severity: Severity, trigger: Sequence[int] = ()) -> Incident:
+    """Begin one.
+
+    Args:
+        ledger: open for writing.
+        title: in a few words; a claim.
+        severity: low, medium, high.
+        trigger: entries that showed it.
+
+    Raises:
+        ConfigurationError: no title, or no such entries.
+    """
+    if not title.strip():
+        raise ConfigurationError("an incident has a title")
+    for index in trigger:
+        try:
+            ledger.entry(index)
+        except LedgerError as error:
+            raise ConfigurationError(error.message) from error
+    name = f"inc-{dt.datetime.now(dt.UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    facts = {"schema": "qimg.incident/1", "incident": name, "severity": severity.value, "trigger": list(trigger)}
+    ledger.append(OPENED, facts=facts, claims={"title": title})
+    return find(ledger, name)
+
+
+def note(ledger: Ledger, name: str, text: str) -> Entry:
+    """Add a line to the timeline."""
+    found = find(ledger, name)
+    if not text.strip():
+        raise ConfigurationError("a note has words")
+    return ledger.append(NOTED, facts={"schema": "qimg.incident/1", "incident": found.id}, claims={"text": text})
+
+
+def snapshot(ledger: Ledger, name: str, target: Path, *, runs: Iterable[str] | None = None) -> Entry:
+    """Freeze the evidence: a bundle of the log, checked, its digest and the signed head in an entry.
+
+    Args:
+        ledger: open for writing.
+        name: of the incident.
+        target: the ``.zip`` to make.
+        runs: only these; everything by default.
+
+    Raises:
+        ConfigurationError: not a ``.zip``, or it exists.
+        LedgerError: the bundle does not hold.
+        StorageError.
+    """
+    found = find(ledger, name, must_be_open=True)
+    if target.suffix != ".zip":
+        raise ConfigurationError(f"{target}: evidence is one file, ending in .zip")
+    export(ledger, target, runs=runs)
+    checked = check(target)
+    if checked.verdict is not Verdict.PASS:
+        raise LedgerError(f"{target} does not hold: {checked.problems[0]}")
+    data = target.read_bytes()
+    facts = {
+        "schema": "qimg.incident/1",
+        "incident": found.id,
+        "bundle": "sha256:" + hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "entries": checked.entries,
+        "artefacts": {"checkpoint": ledger.put(ledger.checkpoints()[-1])},
+    }
+    entry = ledger.append(SNAPSHOT, facts=facts)
+    ledger.checkpoint()
+    return entry
+
+
+def close(
+    ledger: Ledger, name: str, *, cause: str, changes: Sequence[str], release: bool = False
+) -> tuple[Entry, tuple[int, ...]]:
+    """End an incident.
+
+    Args:
+        ledger: open for writing.
+        name: of the incident.
+        cause: in words.
+        changes: what is done so that it does not come again; one or more.
+        release: end its blocks as well. Flags that were rolled back stay so until a new flag file.
+
+    Returns:
+        the entry, and the blocks that were released.
+
+    Raises:
+        ConfigurationError: it is closed, or cause or changes are missing, or no evidence was frozen.
+    """
+    found = find(ledger, name, must_be_open=True)
+    if not cause.strip() or not changes or not all(c.strip() for c in changes):
+        raise ConfigurationError("an incident is closed with its cause and one change or more")
+    if not found.of(SNAPSHOT):
+        raise ConfigurationError(
+            f"no evidence of {name} was frozen", hint=f"qimg incident snapshot {name} --out evidence.zip"
+        )
+    free: list[int] = []
+    if release:
+        held = {b.entry for b in blocks.in_force(ledger) if b.by == f"incident {name}"}
+        free = [b for b in found.blocked if b in held]
+        for index in free:
+            blocks.release(ledger, index, reason=cause, by=f"incident {name}")
+    facts = {"schema": "qimg.incident/1", "incident": found.id, "released": free}
+    entry = ledger.append(CLOSED, facts=facts, claims={"cause": cause, "changes": list(changes)})
+    return entry, tuple(free)
+
+
+def mean_time_to_restore(found: Iterable[Incident]) -> int | None:
+    """Seconds from opening to close, the mean over closed incidents (rounded); None where none is closed."""
+    times = [s for i in found if (s := i.seconds(CLOSED)) is not None]
+    return round(sum(times) / len(times)) if times else None

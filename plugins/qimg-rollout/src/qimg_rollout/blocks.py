@@ -1,0 +1,102 @@
+"""Blocked routes: entries that every later plan of the ledger has to pass (imports qimg_core.admission).
+
+A block names facts of a plan (backend, weights, provider, activity); a plan of which all of them are true is refused,
+and a session goes on with the next device of its chain, or stops. It holds until it is released, by an entry as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from qimg_core.admission import Decision
+from qimg_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qimg_core.admission import Context
+    from qimg_core.ledger.base import Ledger
+    from qimg_core.ledger.entry import Entry
+
+BLOCKED, RELEASED = "routing.blocked", "routing.released"
+FACTS = ("backend", "weights", "provider", "activity")
+
+
+@frozen(kw_only=True)
+class Block:
+    """A block in force: the entry that made it, what it matches, why, and by what it was asked for."""
+
+    entry: int
+    match: Mapping[str, str]
+    reason: str
+    by: str
+
+    @property
+    def words(self) -> str:
+        return ", ".join(f"{k} {v}" for k, v in sorted(self.match.items()))
+
+
+def block(ledger: Ledger, match: Mapping[str, str], *, reason: str, by: str) -> Entry:
+    """Refuse every plan of which all these facts are true, from now on.
+
+    Args:
+        ledger: open for writing.
+        match: any of `FACTS`; ``backend`` without a colon stands for all devices of that driver.
+        reason: in words.
+        by: ``rollout NAME``, ``incident ID`` or ``operator``.
+
+    Raises:
+        ConfigurationError: no fact, or an unknown one.
+    """
+    if not match or set(match) - set(FACTS) or not all(match.values()):
+        raise ConfigurationError(f"a block names any of {', '.join(FACTS)}, got {dict(match)}")
+    if not reason.strip():
+        raise ConfigurationError("a block has a reason")
+    facts = {"schema": "qimg.block/1", "match": dict(match), "by": by}
+    return ledger.append(BLOCKED, facts=facts, claims={"reason": reason})
+
+
+def release(ledger: Ledger, entry: int, *, reason: str, by: str) -> Entry:
+    """End a block.
+
+    Raises:
+        ConfigurationError: the entry is no block in force.
+    """
+    if entry not in {b.entry for b in in_force(ledger)}:
+        raise ConfigurationError(f"entry {entry} is no block in force", hint="qimg rollout status")
+    facts = {"schema": "qimg.block/1", "blocked": entry, "by": by}
+    return ledger.append(RELEASED, facts=facts, claims={"reason": reason})
+
+
+def in_force(ledger: Ledger) -> tuple[Block, ...]:
+    """The blocks that were not released, oldest first."""
+    gone = {entry.facts["blocked"] for entry in ledger.entries(kind=RELEASED)}
+    return tuple(
+        Block(entry=e.index, match=e.facts["match"], reason=e.claims["reason"], by=e.facts["by"])
+        for e in ledger.entries(kind=BLOCKED)
+        if e.index not in gone
+    )
+
+
+def admit(context: Context) -> Decision | None:
+    """Refuse what is blocked; abstain otherwise, and where no facts are handed over."""
+    if context.asked is None:
+        return None
+    facts = context.asked.facts
+    hit = [b for b in in_force(context.asked.ledger()) if all(_is(facts.get(k), k, v) for k, v in b.match.items())]
+    if not hit:
+        return None
+    return Decision(
+        verdict="deny",
+        policy="routing blocks",
+        reasons=tuple(f"{b.words} is blocked by entry {b.entry} ({b.by}): {b.reason}" for b in hit),
+        hint=f"name another device with --fallback; or, when it is over: qimg rollout release {hit[0].entry}",
+    )
+
+
+def _is(fact: object, name: str, wanted: str) -> bool:
+    if name == "backend" and isinstance(fact, str) and ":" not in wanted:
+        return fact.partition(":")[0] == wanted
+    return fact == wanted
