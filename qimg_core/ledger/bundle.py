@@ -89,6 +89,8 @@ def export(ledger: Ledger, path: str | os.PathLike[str], *, runs: Iterable[str] 
                     os.fsync(file.fileno())
                 archive.replace(target)
             else:
+                for part, _, _ in os.walk(work):
+                    sync_folder(part)
                 work.replace(target)
         except OSError as error:
             raise storage_error(error, "write the bundle", target) from error

@@ -186,7 +186,8 @@ def crashes(
         start: the first place.
     """
     disk, rng = Disk(), random.Random(seed)
-    keeps: tuple[Keep, ...] = ("synced", "all", *(("some",) * some))
+    keeps: list[Keep] = ["synced", "all"]
+    keeps += ["some"] * some
     for at, operation in enumerate([*operations, None]):
         if at >= start and (at % every == 0 or operation is None):
             said = tuple(disk.acknowledged)

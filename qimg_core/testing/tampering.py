@@ -1,4 +1,4 @@
-"""Ways to tamper with a ledger and its copies, by somebody with full access to the disk (floor 8; imports ledger).
+"""Ways to tamper with a ledger, by somebody with full access to the disk (floor 8; imports rewriting).
 
 Each way takes a copy and spoils it; what a check ought to say of it is given back. Triggers are dropped first, hashes
 and indices are made to fit where the way says so, and whoever has "stolen" the keys signs with those in the folder.
@@ -6,27 +6,20 @@ and indices are made to fit where the way says so, and whoever has "stolen" the 
 
 from __future__ import annotations
 
-import hashlib
 import random
-import sqlite3
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from qimg_core.ledger import canonical, keys
 from qimg_core.ledger.entry import Entry
-from qimg_core.ledger.merkle import Frontier, leaf_hash
-from qimg_core.ledger.note import Checkpoint
 from qimg_core.ledger.receipts import KEPT
+from qimg_core.testing.rewriting import artefact, bodies_of, changed, flipped, numbered, opened, put_rows, rewritten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 Kind = Literal["edit", "drop", "reorder", "rollback", "fork", "stolen key", "swapped image", "edited manifest"]
-Where = Literal["ledger", "bundle", "published", "picture"]
 KINDS: tuple[Kind, ...] = (
     "edit",
     "drop",
@@ -63,74 +56,6 @@ NOBODY = -1
 
 Spoil = Callable[[random.Random, Target], int]
 """Spoils a copy. Gives the first bad entry that a check of the copy by itself must name, or `NOBODY`."""
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[sqlite3.Connection]:
-    """The database of a ledger without its triggers."""
-    db = sqlite3.connect(folder / "ledger.db", isolation_level=None)
-    try:
-        db.execute("PRAGMA synchronous=OFF")
-        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall():
-            db.execute(f"DROP TRIGGER {name}")
-        yield db
-    finally:
-        db.close()
-
-
-def bodies_of(folder: Path) -> list[bytes]:
-    """Every entry's body, by index."""
-    with opened(folder) as db:
-        return [body for (body,) in db.execute("SELECT body FROM entry ORDER BY idx")]
-
-
-def flipped(rng: random.Random, data: bytes) -> bytes:
-    """One bit turned."""
-    out = bytearray(data)
-    out[rng.randrange(len(out))] ^= 1 << rng.randrange(8)
-    return bytes(out)
-
-
-def changed(rng: random.Random, body: bytes) -> bytes:
-    """A well-formed entry that says something else."""
-    document = canonical.loads(body)
-    part = rng.choice(["facts", "claims"])
-    document[part] = {**document[part], "changed": f"{rng.getrandbits(64):016x}"}
-    return canonical.dumps(document)
-
-
-def numbered(bodies: Sequence[bytes]) -> list[bytes]:
-    """Entries that say of themselves the places where they are now."""
-    return [canonical.dumps({**canonical.loads(body), "index": index}) for index, body in enumerate(bodies)]
-
-
-def put_rows(db: sqlite3.Connection, bodies: Sequence[bytes]) -> None:
-    """Entries with columns and hashes that fit, in place of what was there."""
-    db.execute("BEGIN")
-    db.execute("DELETE FROM entry")
-    entries = [Entry.parse(body) for body in bodies]
-    values = [(e.index, e.run, e.kind, e.time, e.body, e.leaf) for e in entries]
-    db.executemany("INSERT INTO entry(idx, run, kind, time, body, leaf) VALUES(?,?,?,?,?,?)", values)
-    db.execute("COMMIT")
-
-
-def rewritten(folder: Path, bodies: Sequence[bytes], sizes: Sequence[int]) -> None:
-    """Another history, whole in itself: entries, heads at these sizes and at the end, signed with the folder's keys."""
-    signer, frontier = keys.load(folder), Frontier()
-    wanted = {*sizes, len(bodies)}
-    note = b""
-    with opened(folder) as db:
-        put_rows(db, bodies)
-        db.execute("BEGIN")
-        db.execute("DELETE FROM checkpoint")
-        for body in bodies:
-            frontier.append(leaf_hash(body))
-            if frontier.size in wanted:
-                head = Checkpoint(signer.origin, frontier.size, frontier.root())
-                note = signer.sign_checkpoint(head, 1_790_000_000 + frontier.size)
-                db.execute("INSERT INTO checkpoint(size, root, note) VALUES(?,?,?)", (head.size, head.root, note))
-        db.execute("COMMIT")
-    (folder / "keys" / "last.checkpoint").write_bytes(note)
 
 
 def _start(target: Target, index: int) -> int:
@@ -212,7 +137,8 @@ def drop_and_close_up(rng: random.Random, target: Target) -> int:
     del bodies[index]
     with opened(target.folder) as db:
         put_rows(db, numbered(bodies))
-    return len(bodies) if _start(target, index) == target.sizes[-1] else _start(target, index)
+    under = any(index < size <= len(bodies) for size in target.sizes)  # else only the last head, now over too many
+    return _start(target, index) if under else len(bodies)
 
 
 def drop_end(rng: random.Random, target: Target) -> int:
@@ -228,11 +154,6 @@ def drop_artefact(rng: random.Random, target: Target) -> int:
     digest = rng.choice(sorted(target.named))
     artefact(target.folder, digest).unlink()
     return target.named[digest]
-
-
-def artefact(folder: Path, digest: str) -> Path:
-    """Where an artefact lies, in a ledger or a bundle."""
-    return folder / "artefacts" / "sha256" / digest[7:9] / digest[7:]
 
 
 # Reorder
@@ -287,7 +208,7 @@ def fork(rng: random.Random, target: Target) -> int:
     """Another history from some entry on, longer or shorter than the true one."""
     start, bodies = _index(rng, target, target.kept), bodies_of(target.folder)
     end = [changed(rng, rng.choice(bodies)) for _ in range(rng.randint(1, 2 * (len(bodies) - start)))]
-    rewritten(target.folder, numbered([*bodies[:start], *end]), target.sizes)
+    rewritten(target.folder, numbered([*bodies[:start], *end]), target.sizes, keep=start)
     return NOBODY
 
 
@@ -295,7 +216,7 @@ def stolen_edit(rng: random.Random, target: Target) -> int:
     """Change an entry, and sign everything again."""
     index, bodies = _index(rng, target, target.kept), bodies_of(target.folder)
     bodies[index] = changed(rng, bodies[index])
-    rewritten(target.folder, bodies, target.sizes)
+    rewritten(target.folder, bodies, target.sizes, keep=index)
     return NOBODY
 
 
@@ -303,7 +224,7 @@ def stolen_drop(rng: random.Random, target: Target) -> int:
     """Remove an entry, and sign everything again."""
     index, bodies = _index(rng, target, target.kept), bodies_of(target.folder)
     del bodies[index]
-    rewritten(target.folder, numbered(bodies), target.sizes)
+    rewritten(target.folder, numbered(bodies), target.sizes, keep=index)
     return NOBODY
 
 
@@ -311,7 +232,9 @@ def stolen_without_receipts(rng: random.Random, target: Target) -> int:
     """Change an entry, leave every receipt out, and sign everything again."""
     index, bodies = _index(rng, target, target.kept), bodies_of(target.folder)
     bodies[index] = changed(rng, bodies[index])
-    rewritten(target.folder, numbered([b for b in bodies if Entry.parse(b).kind != KEPT]), target.sizes)
+    receipts = [at for at, body in enumerate(bodies) if Entry.parse(body).kind == KEPT]
+    left = [body for at, body in enumerate(bodies) if at not in receipts]
+    rewritten(target.folder, numbered(left), target.sizes, keep=min(index, *receipts))
     return NOBODY
 
 
@@ -345,8 +268,3 @@ LEDGER: dict[Kind, tuple[Spoil, ...]] = {
     "stolen key": (stolen_edit, stolen_drop, stolen_without_receipts),
     "swapped image": (swap_image, exchange_images),
 }
-
-
-def sha256_hex(data: bytes) -> str:
-    """64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()

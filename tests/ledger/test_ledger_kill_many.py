@@ -79,5 +79,5 @@ def test_10_writers_of_32_threads_are_killed(tmp_path):
 def test_200_writers_of_32_threads_are_killed(tmp_path):
     acknowledged, unsaid = kills(tmp_path, 200, 2)
     print(f"200 kills: {acknowledged} entries acknowledged, none lost; {unsaid} written and not yet acknowledged")
-    assert acknowledged > 10_000
+    assert acknowledged > 5_000
     assert unsaid > 0  # writers were hit between a commit and its acknowledgement
