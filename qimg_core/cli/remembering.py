@@ -156,6 +156,45 @@ def _bundle(path: Path, checked: Verification, note: bytes, kept: str) -> Verifi
     return _with(checked, [], [f"{kept}: the bundle's log continues the kept head over {head.size:,} entries"], [])
 
 
+def remember_published(where: str, checked: Verification, kept: str, vkeys: bytes | None) -> Verification:
+    """Compare a kept checkpoint with a published log that holds.
+
+    Args:
+        where: folder or http(s) address.
+        checked: how its verification ended.
+        kept: file with the head.
+        vkeys: content of a trusted key file; else the published keys.
+
+    Raises:
+        ConfigurationError: no such file.
+        StorageError: something cannot be read.
+    """
+    from qimg_core.ledger.cosignature import head_of
+    from qimg_core.ledger.history import KeyHistory
+    from qimg_core.ledger.tile_log import TileLog
+    from qimg_core.ledger.tile_source import open_source
+
+    note = _read(Path(kept))
+    if checked.verdict is Verdict.FAIL:
+        return evolve(checked, notes=(*checked.notes, f"{kept}: not compared with a published log that does not hold"))
+    with open_source(where) as source:
+        try:
+            head = head_of(split_note(note)[0])
+            log = TileLog(source, None if vkeys is None else KeyHistory.parse(vkeys.decode()))
+            if head.origin != log.origin:
+                what = f"is of the log {head.origin}, this one is {log.origin}"
+            elif head.size > len(log):
+                what = f"rollback: it is a head over {head.size:,} entries, and {len(log):,} are published"
+            elif log.root(head.size) != head.root:
+                what = f"fork: the first {head.size:,} published entries are not those under this head"
+            else:
+                said = f"{kept}: the published log continues the kept head over {head.size:,} entries"
+                return _with(checked, [], [said], [])
+        except LedgerCorrupt as error:
+            what = error.message
+    return _with(checked, [Problem(kept, what)], [], [])
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

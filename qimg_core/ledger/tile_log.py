@@ -13,7 +13,7 @@ from qimg_core.errors import ConfigurationError, LedgerCorrupt
 from qimg_core.ledger.base import Problem, Verification
 from qimg_core.ledger.entry import Entry
 from qimg_core.ledger.history import KeyHistory
-from qimg_core.ledger.merkle import EMPTY_ROOT, fold, leaf_hash
+from qimg_core.ledger.merkle import EMPTY_ROOT, Frontier, fold, leaf_hash
 from qimg_core.ledger.tile_source import open_source
 from qimg_core.ledger.tiles import (
     HEIGHT,
@@ -99,6 +99,23 @@ class TileLog:
                 raise LedgerCorrupt(f"{tile.path} is not the tile that was signed", tile=tile.path)
             self._cache[tile.level] = held = (tile.index, hashes)
         return held[1]
+
+    def root(self, size: int) -> bytes:
+        """The root of the first ``size`` entries, from tiles that were checked up to the signed root.
+
+        Raises:
+            ConfigurationError: the published log is smaller.
+            LedgerCorrupt: a tile is missing or wrong.
+        """
+        if not 0 <= size <= len(self):
+            raise ConfigurationError(f"the published log has {len(self):,} entries, not {size:,}")
+        frontier = Frontier()
+        for tile in level_tiles(0, len(self)):
+            if tile.index * WIDTH >= size:
+                break
+            for leaf in self.hashes(tile)[: size - tile.index * WIDTH]:
+                frontier.append(leaf)
+        return frontier.root()
 
     def bodies(self, tile: Tile) -> list[bytes] | None:
         """The entries of a tile of level 0, as they are, unchecked. None where they are not published.

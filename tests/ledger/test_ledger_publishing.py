@@ -14,6 +14,7 @@ import pytest
 from qimg_core.cli.app import main
 from qimg_core.errors import ConfigurationError, LedgerBusy, LedgerCorrupt, StorageError
 from qimg_core.ledger import Draft, SQLiteLedger
+from qimg_core.ledger.note import Checkpoint
 from qimg_core.ledger.publishing import publish
 from qimg_core.ledger.tile_log import TileLog, verify_published
 from qimg_core.ledger.tile_source import WebSource, open_source
@@ -296,3 +297,29 @@ def test_the_command(logs, tmp_path, capsys):
     assert main(["verify", out, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"][0]["where"] == "tile/0/000"
     assert main(["ledger", "publish", log, "--ledger", log]) == 2
+
+
+def test_a_kept_head_is_compared_with_a_published_log(logs, tmp_path, capsys):
+    """Old heads agree, a newer one shows a rollback, one of a rewritten history under the same key a fork."""
+
+    def verified(folder, note):
+        kept = tmp_path / "kept.note"
+        kept.write_bytes(note)
+        code = main(["verify", str(folder), "--checkpoint", str(kept), "--json"])
+        return code, capsys.readouterr().out
+
+    with SQLiteLedger.open(logs / "log", read_only=True) as ledger:
+        small, middle, large = ledger.checkpoints()
+    for folder in (logs / "public", logs / "hashes"):
+        assert [verified(folder, note)[0] for note in (small, middle, large)] == [0, 0, 0]
+    shutil.copytree(logs / "log", tmp_path / "copy")
+    with SQLiteLedger.open(tmp_path / "copy") as copy:
+        grow(copy, 5)
+        code, said = verified(logs / "public", copy.checkpoint())
+        assert (code, "rollback" in said) == (1, True)
+        signer = copy.signer
+        forged = signer.sign_checkpoint(Checkpoint(copy.origin, 300, bytes(32)), 1_800_000_000)
+    code, said = verified(logs / "public", forged)
+    assert (code, "fork" in said) == (1, True)
+    assert main(["verify", str(logs / "public"), "--checkpoint", str(tmp_path / "none.note")]) == 2
+    assert main(["verify", str(logs / "public"), "--online"]) == 2

@@ -47,14 +47,18 @@ def verify(
     folder or address that `qimg ledger publish` filled, or a .tlog-proof file.
     """
     from qimg_core.cli.published import check_published
-    from qimg_core.cli.remembering import memory_lines, remember
+    from qimg_core.cli.remembering import memory_lines, remember, remember_published
+    from qimg_core.ledger.proof import SUFFIX
 
     memories: list[dict[str, Any]] = []
     alone = check_published(where, vkeys=vkeys, entry=entry, strict=strict)
-    if alone is not None and (decrypt_with or checkpoint or online):
-        raise ConfigurationError(f"--decrypt-with, --checkpoint and --online do not go with {where}")
+    proof = Path(where).suffix == SUFFIX
+    if alone is not None and (decrypt_with or online or (checkpoint and proof)):
+        options = "--decrypt-with, --checkpoint and --online" if proof else "--decrypt-with and --online"
+        raise ConfigurationError(f"{options} do not go with {where}")
     if alone is not None:
-        checked = alone
+        keys = None if vkeys is None else Path(vkeys).read_bytes()
+        checked = alone if checkpoint is None else remember_published(where, alone, checkpoint, keys)
     else:
         checked, memories = remember(
             app, where, _check(app, where, vkeys, decrypt_with, strict=strict), checkpoint=checkpoint, online=online
