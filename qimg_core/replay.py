@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from qimg_core.admission import STATED
 from qimg_core.budget import Budget
 from qimg_core.config import config_from_json
 from qimg_core.errors import ConfigurationError, LedgerError
@@ -90,6 +91,7 @@ def session_like(
         budget=budget or Budget(max_cost=Decimal(0)),
         profile=facts["profile"],
         activity="replay",
+        context={name: str(opening.claims[name]) for name in STATED if name in opening.claims},
         registry=registry,
     )
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "jobs": ("jobs:jobs", "Find, fetch and cancel the jobs that runs sent to providers."),
     "ledger": ("ledger:ledger", "Read a ledger, sign its head."),
     "trace": ("trace:trace", "Walk from an image to what made it, and back."),
+    "inventory": ("inventory:inventory", "List what a ledger's runs are for, with class, tags and spend."),
     "keys": ("keys:keys", "A log's keys, and those of its data subjects."),
     "doctor": ("doctor:doctor", "Check this installation."),
 }

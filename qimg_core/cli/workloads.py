@@ -119,7 +119,7 @@ def workloads(entries: Iterable[Entry]) -> list[Workload]:
     running: dict[str, _Run] = {}
     done: dict[str, Workload] = {}
     found: dict[Key, Workload] = {}
-    learned: dict[str, tuple[set[str], set[str]]] = {}
+    learned: dict[str, tuple[dict[str, str], set[str]]] = {}
     for entry in entries:
         if entry.run is None:
             continue
@@ -135,11 +135,11 @@ def workloads(entries: Iterable[Entry]) -> list[Workload]:
     return sorted(found.values(), key=lambda w: w.last, reverse=True)
 
 
-def _read(run: _Run, entry: Entry, learned: dict[str, tuple[set[str], set[str]]]) -> None:
-    """Take in one entry of a run. ``learned``: weights -> the data they learned, and those data's classes."""
+def _read(run: _Run, entry: Entry, learned: dict[str, tuple[dict[str, str], set[str]]]) -> None:
+    """Take in one entry of a run. ``learned``: weights -> digests and names of their data, and the data's classes."""
     facts, sums, kind = entry.facts, run.sums, entry.kind
+    sums.first = sums.first or entry.time
     if kind in ("run.started", "run.resumed"):
-        sums.first, sums.last_run = sums.first or entry.time, str(entry.run)
         run.activity, run.asked, run.ended = facts["activity"], facts["backend"], "open"
         run.stated = {k: str(v) for k, v in entry.claims.items()}
         run.classes.add(run.stated.get("sensitivity", UNSTATED))
@@ -159,14 +159,15 @@ def _read(run: _Run, entry: Entry, learned: dict[str, tuple[set[str], set[str]]]
         run.decision = "refused"
     elif kind == "weights.saved":
         _data(run, facts)
-        learned[facts["digest"]] = (set(run.data), set(run.classes))
+        learned[facts["digest"]] = (dict(sums.names), set(run.classes))
     elif kind == "images.made":
         run.generator.add(facts["generator"])
         word = "no quantum part" if not facts["quantum"] else "simulated" if facts["simulated"] else "quantum hardware"
         sums.tags.add(word)
         if run.activity != "train" and facts["weights"] is not None:
-            data, classes = learned.get(facts["weights"], (set(), set()))
-            run.data |= data
+            names, classes = learned.get(facts["weights"], ({}, set()))
+            sums.names |= names
+            run.data |= set(names)
             run.classes |= classes
             run.weights.add(facts["weights"])
     elif kind == "plan.admitted":
@@ -194,7 +195,8 @@ def _data(run: _Run, facts: dict[str, Any]) -> None:
 def _add(sums: Workload, entry: Entry) -> None:
     """What is only counted."""
     facts, counts, kind = entry.facts, sums.counts, entry.kind
-    sums.last = max(sums.last, entry.time)
+    if entry.time >= sums.last:
+        sums.last, sums.last_run = entry.time, str(entry.run)
     if kind == "images.made":
         counts["images"] += facts["n"]
     elif kind == "weights.saved":

@@ -90,6 +90,17 @@ def test_replay_is_equal_to_the_byte_and_leaves_a_record(registry, source, tmp_p
     assert noise.readout == (0.0, 0.0)
 
 
+def test_a_replay_states_what_the_run_stated(registry, source, tmp_path):
+    done = trained(registry, source, tmp_path)
+    stated = {"purpose": "teaching", "sensitivity": "public"}
+    with open_session(registry, tmp_path / "runs", activity="generate", context=stated) as session:
+        session.generator("toy", weights=done.weights).sample(2, seed=5)
+    with SQLiteLedger.open(tmp_path / "runs") as ledger:
+        new = replay_images(ledger, run=session.run, registry=registry).new_run
+        started = next(iter(ledger.entries(run=new, kind="run.started")))
+    assert dict(started.claims) == stated
+
+
 def test_replay_of_supplied_noise(registry, source, tmp_path):
     done = trained(registry, source, tmp_path)
     noise = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

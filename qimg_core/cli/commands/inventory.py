@@ -37,7 +37,7 @@ def inventory(app: App, tags: Sequence[str], classes: Sequence[str], ledger: str
         found = workloads(log.entries())
     chosen = [w for w in found if set(tags) <= w.tags and (not classes or w.key.sensitivity in classes)]
     document = {"log": origin, "entries": size, "workloads": [w.to_json() for w in chosen]}
-    lines = [] if chosen else [f"no such workload; {len(found)} in all"]
+    lines = [] if chosen else [f"no workload of that kind; {len(found)} in all"]
     for number, workload in enumerate(chosen, 1):
         lines += _lines(number, workload)
     emit(document, lines)
@@ -45,8 +45,9 @@ def inventory(app: App, tags: Sequence[str], classes: Sequence[str], ledger: str
 
 def _lines(number: int, workload: Workload) -> list[str]:
     key, counts = workload.key, workload.counts
-    head = f"{number}. {key.activity} {' '.join(key.generator) or 'circuits'} on {', '.join(key.backend)}"
-    shown = ", ".join(f"{counts[n]:,} {n.replace('_', ' ')}" for n in COUNTED if counts[n])
+    what = " ".join(key.generator) or ("circuits" if key.activity == "execute" else "no generator yet")
+    head = f"{number}. {key.activity} {what} on {', '.join(key.backend)}"
+    shown = ", ".join(f"{n.replace('_', ' ')} {counts[n]:,}" for n in COUNTED if counts[n])
     return [
         click.style(head, bold=True),
         *fields(
