@@ -40,10 +40,11 @@ INLINE = 4096
 """Snapshots longer than so many bytes become artefacts, as an entry has at most 65,535."""
 
 
-def admit(session: Session, found: Route, asked: dict[str, JSON]) -> tuple[Decision, ...]:
+def admit(session: Session, found: Route, asked: dict[str, JSON], *, again: bool = False) -> tuple[Decision, ...]:
     """Ask the policies about a plan, and write down what they say, before anything is sent.
 
     ``asked`` is what `asked_facts` gives. A policy that raises, or answers with no `Decision`, refuses.
+    ``again``: free work of this form was admitted before; where no policy decides, there is nothing new to write.
 
     Raises:
         AdmissionDenied: one of them refuses; its decision and the refusal are in the ledger.
@@ -59,6 +60,8 @@ def admit(session: Session, found: Route, asked: dict[str, JSON]) -> tuple[Decis
         hint = "\n  ".join(d.hint for d in refused if d.hint)
         hint = hint if not entries else hint.replace("ENTRY", str(entries[-1]))
         raise AdmissionDenied(f"refused before anything was sent: {reasons}", hint=hint, reasons=reasons)
+    if again and not decisions:
+        return ()
     obliged = sorted({*session.context.obligations, *(o for d in decisions for o in d.obligations)})
     session.context = evolve(context, obligations=tuple(obliged), marks=_marks(session))
     request = plan.request

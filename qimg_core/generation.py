@@ -218,6 +218,8 @@ def _marked(session: Session, images: Images, record: dict[str, Any]) -> tuple[I
             pixels[i], touched = out, True
         if touched:
             marks += marks_of(impl.plugin, impl.plugin_name)
+    if not marks:  # a plugin that marks nothing now leaves every bit as it was
+        return images, []
     return evolve(images, pixels=pixels.astype(np.float64) / 255), marks
 
 

@@ -347,17 +347,18 @@ class Session:
         known = self._routes.get(key)
         leaves = found.backend.capabilities.remote  # what leaves is asked about each time: its content counts
         same = known is not None and (not known[1] or covers(self._admitted[key], self, found))
-        if same and plan.cost.is_free and not leaves:
+        again = same and plan.cost.is_free
+        if again and not leaves:
             if plan.request.shots is not None:
                 self.spending.reserve(plan)
             return
-        refusal = (key, plan.request.rows, plan.cost.high)
-        if refusal in self._refused and not leaves:  # said and written down once
+        refusal = (key, plan.request.rows, plan.cost.high, plan.request.digest if leaves else "")
+        if refusal in self._refused:  # said and written down once
             raise self._refused[refusal]
         self.spending.check(plan)
         facts = asked_facts(self, found)
         try:
-            decisions = admit(self, found, facts)
+            decisions = admit(self, found, facts, again=again)
         except AdmissionDenied as error:
             self._refused[refusal] = error
             raise

@@ -57,7 +57,7 @@ def test_pixels_are_marked_at_generation_and_found_in_files(
     both = qimg("watermark", "detect", "each/00000.png", "each/00001.png", "--together", "--json")
     assert both.json["findings"][0]["n_images"] == 2
     with open_ledger("runs", create=False, read_only=True) as ledger:
-        assert [e.facts["marks"] for e in ledger.entries(kind="images.made")] == [[], ["marks"]]
+        assert [e.facts["marks"] for e in ledger.entries(kind="images.made")] == [[], ["watermark"]]
 
 
 def test_noise_too_small_and_a_missing_key_are_refused_before_anything_is_made(
