@@ -24,9 +24,15 @@ napoleon_numpy_docstring = False
 # types from elsewhere, whose inventories would need the network, and our own names for array types and the like
 nitpick_ignore_regex = [
     ("py:class", r"(datetime|ssl)\..+|Failure|Bits|Extrapolation|Outbox|Finished|Callable\[\[\]|Mapping\[str"),
-    ("py:class", r"(qimg_core\.ledger\.gathering|abc|collections\.abc|decimal|dt|enum|httpx|np|npt|os|pathlib|sqlite3|torch)\..+"),
+    (
+        "py:class",
+        r"(qimg_core\.ledger\.gathering|abc|collections\.abc|decimal|dt|enum|httpx|np|npt|os|pathlib|sqlite3|torch)\..+",
+    ),
     ("py:class", r"Decimal|Path|Ed25519PrivateKey|MLDSA44PrivateKey"),
-    ("py:class", r"Activity|JSON|MemoryKind|KeyHistory|SigningKey|Signatures|NamedArtefacts|Item|Result|Pair|Vault|Measurement|Open|Pauli|Progress|Role|Row|Split|Step|Write"),
+    (
+        "py:class",
+        r"Activity|JSON|MemoryKind|KeyHistory|SigningKey|Signatures|NamedArtefacts|Item|Result|Pair|Vault|Measurement|Open|Pauli|Progress|Role|Row|Split|Step|Write",
+    ),
     ("py:class", r"Array|Bytes|FloatArray|Floats|Labels|Pixels"),
     ("py:obj", r"qimg_core\.ledger\.gathering\.(Item|Result)"),
 ]
