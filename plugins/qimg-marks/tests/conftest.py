@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
 import io
 import json
 import shutil
-import subprocess
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,34 +26,6 @@ if TYPE_CHECKING:
 
 OPENSSL = shutil.which("openssl")
 
-_CONFIG = """
-[tsa]
-default_tsa=t
-[t]
-serial=./serial
-signer_digest=sha256
-default_policy=1.2.3.4.1
-digests=sha256,sha384,sha512
-accuracy=secs:1
-ordering=yes
-tsa_name=yes
-ess_cert_id_chain=no
-ess_cert_id_alg=sha256
-[ext]
-basicConstraints=critical,CA:FALSE
-keyUsage=critical,digitalSignature
-extendedKeyUsage=critical,timeStamping
-subjectKeyIdentifier=hash
-authorityKeyIdentifier=keyid
-[ca]
-basicConstraints=critical,CA:TRUE
-keyUsage=critical,keyCertSign
-subjectKeyIdentifier=hash
-[req]
-distinguished_name=dn
-[dn]
-"""
-
 
 @pytest.fixture(scope="session")
 def marks(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -71,45 +40,10 @@ def tsa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, bytes]]
     """The address of an RFC 3161 time-stamp authority on loopback, and its root certificate (PEM)."""
     if OPENSSL is None:
         pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("tsa")
-    (folder / "o.cnf").write_text(_CONFIG)
-    (folder / "serial").write_text("01")
+    from qimg_anchors.testing.tsa import LocalTSA
 
-    def run(command: str) -> None:
-        subprocess.run([OPENSSL or "", *command.split()], cwd=folder, check=True, capture_output=True)
-
-    new = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-    run(f"req -config o.cnf -x509 {new} -keyout ca.key -out ca.pem -days 3650 -subj /O=TSA/CN=tsa-root -extensions ca")
-    run(f"req -config o.cnf {new} -keyout t.key -out t.csr -subj /O=TSA/CN=tsa")
-    run(
-        "x509 -req -in t.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out t.pem -days 3650 "
-        "-extfile o.cnf -extensions ext"
-    )
-    lock = threading.Lock()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            query = self.rfile.read(int(self.headers["Content-Length"]))
-            with lock:
-                (folder / "q.tsq").write_bytes(query)
-                run("ts -reply -config o.cnf -queryfile q.tsq -inkey t.key -signer t.pem -out r.tsr")
-                answer = (folder / "r.tsr").read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/timestamp-reply")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *args: Any) -> None:
-            """Quiet."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", (folder / "ca.pem").read_bytes()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with LocalTSA(tmp_path_factory.mktemp("tsa")) as authority_of_time:
+        yield authority_of_time.url, authority_of_time.roots.read_bytes()
 
 
 def smooth(size: int, seed: int = 0, channels: int = 3) -> Any:
