@@ -401,3 +401,16 @@ def test_ca_with_a_password(qimg: Any, monkeypatch: pytest.MonkeyPatch, picture:
     monkeypatch.delenv("QIMG_MARKS_PASSWORD")
     assert qimg(*mark, "--out", "q.png").code != 0
     assert not Path("q.png").exists()
+
+
+def test_credentials_are_not_recorded_before_a_file_carries_them(qimg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`images.made` is written before the file is: it may name marks in the pixels only."""
+    monkeypatch.setenv("QIMG_MARK_LABEL", "AI")
+    monkeypatch.setenv("QIMG_MARK_CREDENTIALS", "marks")
+    made = ("--generator", "shapes", "--untrained", "--backend", "reference", "--n", 1, "--out", "one.png")
+    assert qimg("generate", *made).code == 0
+    with open_ledger("runs", create=False, read_only=True) as ledger:
+        (images,) = ledger.entries(kind="images.made")
+        (marked,) = ledger.entries(kind="images.marked")
+    assert images.facts["marks"] == ["label"]
+    assert "c2pa" in [layer["layer"] for layer in marked.facts["layers"]]

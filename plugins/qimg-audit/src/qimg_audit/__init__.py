@@ -1,0 +1,1 @@
+"""Looking for gaps, checking bills, drawn samples and replays of a ledger; exports for other tools."""

@@ -68,8 +68,8 @@ def qimg_saved(files: Sequence[Path], session: Session) -> Iterable[Path]:
 
 
 def MARKS() -> tuple[str, ...]:  # noqa: N802 - a name that the core looks for
-    """The marks that images get under the present settings."""
-    by = {"QIMG_PIXEL_MARK": "watermark", "QIMG_MARK_LABEL": "label", "QIMG_MARK_CREDENTIALS": "c2pa"}
+    """The marks in the pixels under the present settings. Credentials are none: only a saved file can carry them."""
+    by = {"QIMG_PIXEL_MARK": "watermark", "QIMG_MARK_LABEL": "label"}
     return tuple(mark for variable, mark in by.items() if os.environ.get(variable))
 
 

@@ -1,0 +1,1 @@
+"""Incidents, the gate of a build, and checklists answered from a ledger."""

@@ -1,0 +1,1 @@
+"""Flags, canaries, drift and blocked routes for quantum paths."""
