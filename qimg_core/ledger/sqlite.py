@@ -38,9 +38,10 @@ from qimg_core.ledger.lock import WriterLock
 from qimg_core.ledger.log import StoredLedger
 from qimg_core.ledger.merkle import Frontier
 from qimg_core.ledger.note import Checkpoint, Signer, check_origin
+from qimg_core.ledger.pinned import pinned_head
 from qimg_core.ledger.schema import TRIGGERS
 from qimg_core.ledger.verify import Head, Row
-from qimg_core.storage import ensure_folder, storage_error, sync_folder, write_atomic
+from qimg_core.storage import ensure_folder, sync_folder, write_atomic
 from qimg_core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -280,20 +281,7 @@ class SQLiteLedger(StoredLedger):
 
     def _pinned_head(self) -> Checkpoint | None:
         """The newest head given out, from outside the database."""
-        path = self.folder / keys.FOLDER / LAST
-        try:
-            note = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise storage_error(error, "read", path) from error
-        try:
-            opened = self.history.open_head(note)
-        except LedgerCorrupt as error:
-            raise LedgerCorrupt(f"{path} is damaged: {error.message}") from error
-        if opened.problem:
-            raise LedgerCorrupt(f"{path} is damaged: {opened.problem}")
-        return opened.checkpoint
+        return pinned_head(self.folder / keys.FOLDER / LAST, self.history)
 
     @property
     def history(self) -> KeyHistory:

@@ -9,12 +9,13 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from qimg_core.errors import LedgerCorrupt, LedgerError
+from qimg_core.errors import LedgerError
 from qimg_core.ledger import keys
 from qimg_core.ledger.entry import Entry
 from qimg_core.ledger.log import StoredLedger
+from qimg_core.ledger.pinned import pinned_head
 from qimg_core.ledger.verify import Head, Row
-from qimg_core.storage import storage_error, write_atomic
+from qimg_core.storage import write_atomic
 from qimg_stores.postgres_artefacts import ArtefactTable
 from qimg_stores.postgres_session import connect, translated
 
@@ -129,20 +130,7 @@ class PostgresStore(StoredLedger):
         """The newest head that was signed with the keys of this folder."""
         if self.folder is None:
             return None
-        path = self.folder / keys.FOLDER / LAST
-        try:
-            note = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise storage_error(error, "read", path) from error
-        try:
-            check = self.history.open_head(note)
-        except LedgerCorrupt as error:
-            raise LedgerCorrupt(f"{path} is damaged: {error.message}") from error
-        if check.problem:
-            raise LedgerCorrupt(f"{path} is damaged: {check.problem}")
-        return check.checkpoint
+        return pinned_head(self.folder / keys.FOLDER / LAST, self.history)
 
     # Artefacts
 
