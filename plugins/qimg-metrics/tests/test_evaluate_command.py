@@ -81,6 +81,21 @@ def test_evaluate_writes_every_metric_and_what_an_accepted_image_cost(place: Pat
     assert facts["arms"]["small"]["spent"]["seconds"] == spent["seconds"]
 
 
+def test_a_circuits_requests_are_counted_as_the_record_counts_them(place: Path) -> None:
+    settings = {"size": 8, "classes": 2, "width": 8, "sample_steps": 3, "wires": 2, "sample_batch": 25}
+    with Session(place / "circuit", seed=1, activity="train") as session:
+        model = session.generator("hybrid-unet", **settings)
+        train(session, model, open_images(place / "data"), steps=1, out=place / "circuit.safetensors")
+    words = ["evaluate", "--generator", "hybrid-unet", "--weights", f"circuit={place / 'circuit.safetensors'}"]
+    where = ["--n", "60", "--out", str(place / "requests.md"), "--ledger", str(place / "circuit"), "--seed", "4"]
+    code, said = run(place, *words, *where, "--allow-small")
+    assert code == 0
+    with SQLiteLedger.open(str(place / "circuit"), create=False, read_only=True) as log:
+        recorded = sum(e.facts["count"] for e in log.entries(run=said["run"], kind="executions"))
+    spent = said["arms"]["circuit"]["spent"]
+    assert spent["executions"] == recorded == 3 * 3  # three steps of the solver for each of three batches
+
+
 def test_evaluate_refuses_few_images_without_the_flag(place: Path) -> None:
     words = ["evaluate", "--generator", "hybrid-unet", "--weights", str(place / "small.safetensors"), "--n", "999"]
     shared = ["--data", str(place / "data"), "--network", str(place / "network.safetensors")]

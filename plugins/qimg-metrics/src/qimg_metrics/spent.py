@@ -57,8 +57,8 @@ def sampled(
     session: Session, model: Generator, n: int, classes: Sequence[int] | None, arm: str
 ) -> tuple[Images, Spent]:
     """Sample n images with the session's seed, under a bar that names the arm; and what that took."""
-    tally, spending = session.log.recorder.tally, session.spending
-    before = (tally.executions, spending.shots, spending.cost)
+    recorder, spending = session.log.recorder, session.spending  # the tally is a value: ask the recorder anew
+    before = (recorder.tally.executions, spending.shots, spending.cost)
     start = time.perf_counter()
     with sampling(session, model.workload(n).requests, f"{n} images of {arm}"):
         images = model.sample(n, condition=classes, seed=session.seed)
@@ -66,7 +66,7 @@ def sampled(
     cost = Decimal(spending.cost - before[2])
     spent = Spent(
         seconds=seconds,
-        executions=tally.executions - before[0],
+        executions=recorder.tally.executions - before[0],
         shots=spending.shots - before[1],
         cost=None if spending.budget.allow_unknown_cost and not cost else cost,  # 0 may then mean not known
     )
