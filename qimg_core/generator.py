@@ -97,6 +97,8 @@ class Generator(ABC):
     """Name and version of the saved form, e.g. ``hybrid-unet/1``; another format is refused."""
     sampling_settings: ClassVar[frozenset[str]] = frozenset()
     """Settings that only sampling reads; they may differ from those the weights were trained with."""
+    fine_tunes: ClassVar[bool] = False
+    """`fit` begins with the weights that `load` took, where it took any."""
 
     def __init__(self, session: Session, config: Any) -> None:
         self.session = session

@@ -242,6 +242,9 @@ def replay_training(
         path.write_bytes(ledger.get(facts["artefacts"]["weights"]))
         recorded = load_weights(path, format=cls.weights_format).arrays
         model = session.generator(facts["generator"], config=config)
+        if facts.get("from_weights"):
+            path.write_bytes(ledger.get(facts["from_weights"]))
+            model.load(load_weights(path, format=cls.weights_format).arrays)
         for step in model.fit(images, steps=facts["steps"]):
             if progress is not None:
                 progress(step)

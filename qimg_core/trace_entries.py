@@ -182,6 +182,9 @@ def _training(entry: Entry) -> Said:
         before = node_id(NodeKind.RUN, facts["resumes"])
         nodes.append(Node(id=before, kind=NodeKind.RUN, label=f"run {facts['resumes']}", run=facts["resumes"]))
         edges.append(Edge(me, before, "goes on with", entry.index))
+    if facts.get("from_weights"):
+        nodes.append(_weights(entry, facts["from_weights"], facts["generator"], entry.artefacts.get("weights")))
+        edges.append(Edge(me, nodes[-1].id, "began with", entry.index))
     run = {"training": pick(facts, ("generator", "plugin", "config", "arm", "steps", "from_step", "parameters"))}
     nodes.append(own(entry, NodeKind.RUN, entry.run, f"run {entry.run}", run))
     return nodes, edges

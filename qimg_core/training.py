@@ -71,6 +71,7 @@ def train(
     samples: int = 0,
     data: str | Path | None = None,
     manifest: str | Path | None = None,
+    weights: str | Path | None = None,
 ) -> TrainingResult:
     """Train a model through its session and leave its weights, its curve and its record.
 
@@ -86,14 +87,20 @@ def train(
         samples: draw so many images from fixed latents at each quarter of the training.
         data: the name or path that the images were opened by, for those who check them.
         manifest: the data set's manifest, where it does not lie beside the data.
+        weights: begin with these, a name that ships with the generator or a file, in place of drawn ones. The schedule
+            begins anew; the record names their digest.
 
     Raises:
         AdmissionDenied: the data were refused; nothing was computed.
+        WeightsError: weights of another model.
         ConfigurationError: no steps, a weights file that exists already, nothing to resume or another run's state.
         DataError, StorageError: before the first step.
     """
     out = Path(out)
-    start, losses, previous = _prepare(session, model, images, steps, out, resume)
+    start, losses, previous, first = _prepare(session, model, images, steps, out, resume)
+    given = None
+    if weights is not None and not resume:
+        first, given = _begin_with(session, model, weights)
     done = len(losses)
     checked = check_data(session, images, data, manifest)
     facts: dict[str, Any] = {
@@ -110,7 +117,10 @@ def train(
         "from_step": done,
     }
     gaps = [] if "licence" in checked else [("licence", "the data set states none")]
-    session.record("training.started", facts, gaps=gaps)
+    if first is not None:
+        facts["from_weights"] = first
+    stored = {} if given is None else {"artefacts": {"weights": session.put(given.read_bytes())}}  # a replay's begin
+    session.record("training.started", {**facts, **stored}, gaps=gaps)
     marks = {max(1, steps * q // 4) for q in (1, 2, 3, 4)} if samples else set()
     try:
         for step in model.fit(images, steps=steps, start=start):
@@ -118,12 +128,12 @@ def train(
             if progress is not None:
                 progress(step)
             if len(losses) % every == 0 and len(losses) < steps:
-                _save_state(session, model, images, losses, steps, out)
+                _save_state(session, model, images, losses, steps, out, first)
             if len(losses) in marks:
                 _grid(model, out, samples)
     except KeyboardInterrupt:
         if losses:
-            _save_state(session, model, images, losses, steps, out)
+            _save_state(session, model, images, losses, steps, out, first)
         session.log.status = "interrupted"
         entry = session.record("training.stopped", {"steps": len(losses), "of": steps, "reason": "interrupted"})
         _curve(losses, out)
@@ -160,7 +170,8 @@ def train(
 
 def _prepare(
     session: Session, model: Generator, images: ImageSource, steps: int, out: Path, resume: bool
-) -> tuple[dict[str, Any] | None, list[float], str | None]:
+) -> tuple[dict[str, Any] | None, list[float], str | None, str | None]:
+    """Training state, losses, run and first weights of what is gone on with; nothing of it for a new training."""
     if steps < 1:
         raise ConfigurationError(f"steps: wanted 1 or more, got {steps}")
     if images.n < 1:
@@ -180,7 +191,7 @@ def _prepare(
             raise ConfigurationError(f"{out} exists already", hint="choose another --out, or remove it")
         if state.exists():
             raise ConfigurationError(f"{state} is an unfinished training", hint="add --resume to go on, or remove it")
-        return None, [], None
+        return None, [], None, None
     if not state.exists():
         raise ConfigurationError(f"nothing to resume: there is no {state}")
     saved = load_weights(state, format=model.weights_format + "+state")
@@ -192,7 +203,24 @@ def _prepare(
         )
     arrays = dict(saved.arrays)
     losses = [float(x) for x in arrays.pop(LOSSES)]
-    return arrays, losses, str(saved.facts["run"])
+    return arrays, losses, str(saved.facts["run"]), saved.facts.get("from_weights")
+
+
+def _begin_with(session: Session, model: Generator, weights: str | Path) -> tuple[str, Path]:
+    """Load the weights that a training begins with; their digest and file.
+
+    Raises:
+        ConfigurationError: the generator always begins with drawn weights.
+        UnknownName, WeightsError.
+    """
+    from qimg_core.generation import weights_path
+
+    if not model.fine_tunes:
+        raise ConfigurationError(f"{model.name} begins every training with drawn weights, and takes none")
+    path = weights_path(session, model.name, weights)
+    loaded = load_weights(path, format=model.weights_format)
+    model.load(loaded.arrays)
+    return loaded.digest, path
 
 
 def _identity(session: Session, model: Generator, images: ImageSource, steps: int) -> dict[str, Any]:
@@ -201,12 +229,18 @@ def _identity(session: Session, model: Generator, images: ImageSource, steps: in
 
 
 def _save_state(
-    session: Session, model: Generator, images: ImageSource, losses: list[float], steps: int, out: Path
+    session: Session,
+    model: Generator,
+    images: ImageSource,
+    losses: list[float],
+    steps: int,
+    out: Path,
+    first: str | None,
 ) -> None:
     import numpy as np
 
     arrays = {**model.training_state(), LOSSES: np.asarray(losses, dtype=np.float64)}
-    facts = {**_identity(session, model, images, steps), "run": session.run, "step": len(losses)}
+    facts = {**_identity(session, model, images, steps), "run": session.run, "step": len(losses), "from_weights": first}
     save_weights(state_path(out), arrays, format=model.weights_format + "+state", facts=facts)
 
 

@@ -46,6 +46,7 @@ class ToyGenerator(Generator):
     name = "toy"
     config_type: ClassVar[type[Any]] = ToyConfig
     weights_format = "toy/1"
+    fine_tunes = True
     noise_shape = (4,)
 
     def __init__(self, session: Any, config: ToyConfig) -> None:

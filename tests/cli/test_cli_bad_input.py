@@ -151,6 +151,7 @@ def test_a_budget_refuses_before_anything_runs(refused, toy):
         (["--steps", "0"], "1 or more"),
         ([], "--steps"),
         (["--steps", "3", "--resume"], "nothing to resume"),
+        (["--steps", "3", "--from", "nowhere.safetensors"], "nowhere.safetensors"),
         (["--steps", "3", "--out", "w.bin"], ".safetensors"),
         (["--steps", "3", "--size", "big"], "--size"),
         (["--steps", "3", "--digest", "sha256:0"], "digest"),

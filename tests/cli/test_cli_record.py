@@ -293,6 +293,37 @@ def test_ctrl_c_in_training_saves_a_whole_step_and_resumes_to_the_same_weights(
     np.testing.assert_array_equal(a["weights"], b["weights"])
 
 
+def test_a_training_begins_with_weights_and_their_settings(qimg, corners, interrupting, monkeypatch):
+    monkeypatch.setattr(Interrupting, "presses", 0)
+    toy = ("--generator", "interrupting", "--backend", "reference", "--data", corners, "--samples", 0)
+    first = qimg(
+        "train", *toy, "--steps", 3, "--seed", 1, "--set", "spread=0.125", "--out", "first.safetensors", "--json"
+    )
+    monkeypatch.setattr(Interrupting, "presses", 1)
+    on = (
+        *toy,
+        "--from",
+        "first.safetensors",
+        "--set",
+        "rate=0.25",
+        "--steps",
+        12,
+        "--seed",
+        3,
+        "--out",
+        "on.safetensors",
+    )
+    assert qimg("train", *on).code == 130
+    assert "--from" in qimg("train", *toy, "--from", "on.state.safetensors", "--out", "on.safetensors", "--resume").err
+    done = qimg("train", *on, "--resume", "--json")  # as the message says: the same words and --resume
+    assert done.code == 0, done.err
+    facts = load_weights("on.safetensors").facts
+    assert facts["from_weights"] == first.json["digest"]
+    assert (facts["config"]["spread"], facts["config"]["rate"]) == ("0.125", "0.25")
+    monkeypatch.setattr(Interrupting, "presses", 0)
+    assert qimg("replay", "on.safetensors", "--data", corners).code == 0
+
+
 def test_a_second_ctrl_c_ends_at_once_and_keeps_the_last_saved_state(qimg, corners, interrupting, monkeypatch):
     monkeypatch.setattr(Interrupting, "presses", 2)
     toy = ("--generator", "interrupting", "--backend", "reference", "--data", corners, "--samples", 0)

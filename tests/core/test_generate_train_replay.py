@@ -163,6 +163,51 @@ def test_a_resumed_training_equals_an_uninterrupted_one(registry, source, tmp_pa
         assert ledger.verify().ok
 
 
+def test_a_training_goes_on_from_weights_and_replays(registry, source, tmp_path):
+    first = trained(registry, source, tmp_path, name="first.safetensors")
+    out = tmp_path / "second.safetensors"
+
+    def stop(step):
+        if step.step == 5:
+            raise KeyboardInterrupt
+
+    whole = {"steps": 9, "weights": first.weights}
+    with open_session(registry, tmp_path / "runs", activity="train", seed=3) as session:
+        straight = train(session, session.generator("toy"), source, **whole, out=tmp_path / "straight.safetensors")
+    with open_session(registry, tmp_path / "runs", activity="train", seed=3) as session:
+        train(session, session.generator("toy"), source, **whole, out=out, progress=stop)
+    with open_session(registry, tmp_path / "runs", activity="train", seed=3) as session:
+        done = train(session, session.generator("toy"), source, steps=9, out=out, resume=True)
+        fresh = train(session, session.generator("toy"), source, steps=9, out=tmp_path / "fresh.safetensors")
+    made = {k: load_weights(v.weights).arrays["weights"] for k, v in (("one", straight), ("two", done), ("new", fresh))}
+    np.testing.assert_array_equal(made["one"], made["two"])
+    assert np.abs(made["one"] - made["new"]).max() > 1e-3
+    with SQLiteLedger.open(tmp_path / "runs") as ledger:
+        for run in (straight.run, done.run):
+            saved = next(ledger.entries(run=run, kind="weights.saved"))
+            assert saved.facts["from_weights"] == first.digest
+            began = next(ledger.entries(run=run, kind="training.started"))
+            assert began.facts["from_weights"] == first.digest
+        first.weights.unlink()
+        assert replay_training(ledger, straight.run, source, registry=registry).first_difference is None
+        assert ledger.verify().ok
+
+
+def test_weights_to_begin_with_are_checked(registry, source, tmp_path):
+    out = tmp_path / "w.safetensors"
+    with open_session(registry, tmp_path / "runs", activity="train") as session:
+        model = session.generator("toy")
+        with pytest.raises(UnknownName, match="nowhere"):
+            train(session, model, source, steps=3, out=out, weights="nowhere")
+        type(model).fine_tunes = False
+        try:
+            with pytest.raises(ConfigurationError, match="drawn weights"):
+                train(session, model, source, steps=3, out=out, weights="nowhere")
+        finally:
+            type(model).fine_tunes = True
+    assert not out.exists()
+
+
 def test_a_training_state_of_another_training_is_refused(registry, source, tmp_path):
     out = tmp_path / "w.safetensors"
 

@@ -88,6 +88,17 @@ def test_forward_from_data_are_all_weights_images_and_replays(record):
     assert ids(one, NodeKind.IMAGES) == {str(runs["entry of b"])}
 
 
+def test_weights_lead_back_to_those_that_they_began_with(record, registry, tmp_path):
+    ledger, runs, source = record
+    first = next(iter(ledger.entries(run=runs["a"], kind="weights.saved"))).facts["digest"]
+    with Session(ledger, seed=9, backend="reference", registry=registry, activity="train") as s:
+        toy, weights = s.generator("toy"), tmp_path / "a.safetensors"
+        done = train(s, toy, source, steps=2, out=tmp_path / "c.safetensors", weights=weights)
+    graph = trace(ledger, f"weights:{done.digest}")
+    assert ids(graph, NodeKind.WEIGHTS) == {first, done.digest}
+    assert ids(graph, NodeKind.RUN) == {runs["a"], s.run}
+
+
 def test_forward_and_back_are_the_ends_of_the_same_edges(record):
     """What a thing's forward trace reaches is what reaches it going back, by another program's graph search."""
     ledger, _, _ = record

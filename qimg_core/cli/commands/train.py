@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     "--out", required=True, metavar="FILE.safetensors", help="The weights. Curve and samples lie beside them."
 )
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
+@click.option("--from", "weights", metavar="NAME|FILE", help="Begin with these weights and their settings: fine-tune.")
 @click.option("--every", default=250, show_default=True, type=click.IntRange(1), help="Save the state so often.")
 @click.option("--samples", default=20, show_default=True, type=click.IntRange(0), help="Images of the sample grid.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Of the data.")
@@ -55,6 +56,7 @@ def train(
     steps: int | None,
     out: str,
     resume: bool,
+    weights: str | None,
     every: int,
     samples: int,
     split: str,
@@ -77,6 +79,7 @@ def train(
     check_file(target, ".safetensors")
     changes = model_changes(arm, parse_settings(settings))
     config: Any = None
+    saved: dict[str, Any] = {}
     if resume:
         saved = _saved(state_path(target))
         steps = saved["steps"] if steps is None else steps
@@ -84,7 +87,15 @@ def train(
     if steps is None:
         raise ConfigurationError("--steps is needed", hint="e.g. --steps 5000")
     with open_run(app, run, "train") as session:
-        if resume:
+        if weights is not None:
+            from qimg_core.generation import weights_path
+            from qimg_core.weights import load_weights
+
+            first = load_weights(weights_path(session, generator, weights))
+            if resume and first.digest != saved.get("from_weights"):
+                raise ConfigurationError(f"{out} did not begin with the weights {weights}", hint="leave --from away")
+            saved = saved or dict(first.facts)
+        if saved:
             from qimg_core.config import config_from_json
 
             cls = session.registry.load("generator", generator)
@@ -112,6 +123,7 @@ def train(
                 samples=samples,
                 data=data,
                 manifest=manifest,
+                weights=weights,
             )
     stem = target.with_suffix("")
     beside = [Path(f"{stem}{end}") for end in (".loss.csv", ".loss.svg", ".samples.png")]

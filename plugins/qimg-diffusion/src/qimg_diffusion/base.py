@@ -45,6 +45,7 @@ class FlowGenerator(TorchGenerator):
 
     method = "rectified flow matching"
     trace: Trace | None = None
+    fine_tunes = True
     sampling_settings = frozenset({"sample_steps", "method", "guidance", "sample_batch"})
 
     def __init__(self, session: Session, config: Any) -> None:
