@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from decimal import ROUND_CEILING
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,21 @@ def covers(old: dict[str, JSON], session: Session, found: Route) -> bool:
         else new[name] == old[name]
         for name in old
     )
+
+
+def standing(session: Session) -> tuple[str, ...]:
+    """What the plugins' admissions rest on now (hook ``qimg_standing``); where it changes, they are asked again.
+
+    A plugin that breaks changes it each time, so that its policy is asked, which refuses where it breaks as well.
+    """
+    found = []
+    for impl in session.registry.hooks.hook.qimg_standing.get_hookimpls():
+        try:
+            found.append(str(impl.function(*[session.ledger for _ in impl.argnames])))
+        except Exception:
+            log.exception("qimg_standing of %s failed", impl.plugin_name)
+            found.append(secrets.token_hex(8))
+    return tuple(found)
 
 
 def _ask(session: Session, plan: Plan, context: Context) -> tuple[Decision, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from qimg_core.errors import BudgetExceeded, UnknownCost
+from qimg_core.errors import BudgetExceeded, PolicyError, UnknownCost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,6 +127,43 @@ class Spend:
     ledger: Ledger = field(repr=False)
     record: Callable[[str, Mapping[str, JSON]], object] = field(repr=False)
     resumed: bool = False
+
+
+@frozen(kw_only=True, eq=False)
+class Forecast:
+    """Work that is only planned, as the hook ``qimg_foresee`` sees it; never free work in this process.
+
+    Args:
+        plan: of the first request.
+        cost: of all requests; ``cost.high`` is the upper bound.
+        jobs, rows: of all requests, at most.
+        ledger: the log that the run would write, for reading; None where it does not exist yet.
+    """
+
+    plan: Plan
+    cost: Cost
+    jobs: int
+    rows: int
+    ledger: Ledger | None = field(repr=False)
+
+
+@frozen(kw_only=True, eq=False)
+class Outlook:
+    """What a shared budget says of a `Forecast`; nothing is reserved.
+
+    Args:
+        name: of the budget, for people.
+        refused: what the road would raise; None where the work fits.
+        warnings: soft limits that it would pass.
+        lines: what is left, as pairs for people.
+        facts: the same for ``--json``.
+    """
+
+    name: str
+    refused: PolicyError | None = None
+    warnings: tuple[str, ...] = ()
+    lines: tuple[tuple[str, str], ...] = ()
+    facts: Mapping[str, object] = field(factory=dict)
 
 
 class Reservation(ABC):

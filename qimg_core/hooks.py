@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qimg_core.admission import Context, Decision
-    from qimg_core.budget import Reservation, Spend
+    from qimg_core.budget import Forecast, Outlook, Reservation, Spend
     from qimg_core.datasets import ImageSource
     from qimg_core.execution import Plan
     from qimg_core.images import Images
@@ -210,11 +210,26 @@ class HookSpecs:
         """Judge a plan before anything is sent; one ``deny`` refuses it. None abstains."""
 
     @_hookspec
+    def qimg_standing(self, ledger: Ledger) -> str | None:
+        """Say in a word what admissions rest on besides their plans, e.g. which blocks are in force.
+
+        Asked before every request, so it is quick. Where the word changes, plans that were admitted or refused before
+        are asked about again; also where it raises.
+        """
+
+    @_hookspec
     def qimg_reserve(self, spend: Spend) -> Reservation | None:
         """Reserve what an admitted plan may cost in a budget that several runs share, before anything of it is sent.
 
         None where there is no such budget. It refuses by raising `qimg_core.errors.BudgetExceeded` or ``UnknownCost``;
         whatever else it raises refuses, too.
+        """
+
+    @_hookspec
+    def qimg_foresee(self, forecast: Forecast) -> Outlook | None:
+        """Say what is left in a budget that several runs share, and whether planned work fits; reserve nothing.
+
+        None where there is no such budget. A refusal is in the answer; what is raised says that it cannot be told.
         """
 
     @_hookspec

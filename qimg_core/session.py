@@ -17,7 +17,7 @@ from attrs import evolve
 
 from qimg_core.admission import Context
 from qimg_core.admission_words import UNSTATED
-from qimg_core.admitting import admit, asked_facts, covers, opening_facts
+from qimg_core.admitting import admit, asked_facts, covers, opening_facts, standing
 from qimg_core.backend import Backend
 from qimg_core.budget import Budget, Spending
 from qimg_core.capabilities import GradientMethod
@@ -142,6 +142,9 @@ class Session:
         self._routes: dict[object, tuple[Route, tuple[Decision, ...]]] = {}
         self._admitted: dict[object, dict[str, JSON]] = {}
         self._refused: dict[object, AdmissionDenied] = {}
+        self._asked: set[object] = set()  # admitted since the standing last changed
+        self._standing: tuple[str, ...] = ()
+        self._told: set[object] = set()  # refusals by the run's budget that are on record
         self._lock = threading.RLock()
         self.log = RunLog(
             ledger,
@@ -216,8 +219,17 @@ class Session:
         from qimg_core.executing import execute_vjp
 
         key, found = self._route(request, GradientMethod.ADJOINT)
-        with self._lock:
-            self._admit(key, found)
+        while True:
+            try:
+                with self._lock:
+                    self._admit(key, found)
+            except (AdmissionDenied, BudgetExceeded, UnknownCost) as error:
+                if found.hop + 1 >= len(self.hops):
+                    raise
+                found = self._fall_back(found, GradientMethod.ADJOINT, error)
+                key = (key, found.hop)
+            else:
+                break
         ordinal = self.next_ordinal()
         executed, out = execute_vjp(found, request, cotangent)
         self._add(found, executed, request, GradientMethod.ADJOINT, label, ordinal)
@@ -348,14 +360,17 @@ class Session:
         leaves = found.backend.capabilities.remote  # what leaves is asked about each time: its content counts
         same = known is not None and (not known[1] or covers(self._admitted[key], self, found))
         again = same and plan.cost.is_free
-        if again and not leaves:
+        if self._asked or self._refused:
+            self._renew()
+        if again and not leaves and key in self._asked:
             if plan.request.shots is not None:
                 self.spending.reserve(plan)
             return
         refusal = (key, plan.request.rows, plan.cost.high, plan.request.digest if leaves else "")
         if refusal in self._refused:  # said and written down once
             raise self._refused[refusal]
-        self.spending.check(plan)
+        self._check_spending(key, found)
+        self._renew()
         facts = asked_facts(self, found)
         try:
             decisions = admit(self, found, facts, again=again)
@@ -363,8 +378,31 @@ class Session:
             self._refused[refusal] = error
             raise
         self.spending.reserve(plan)
+        self._asked.add(key)
         self._routes[key] = (found, decisions)
         self._admitted[key] = facts
+
+    def _check_spending(self, key: object, found: Route) -> None:
+        """The run's own budget; a plan that it refuses is written down, once for a form of plan.
+
+        Raises:
+            BudgetExceeded, UnknownCost.
+        """
+        try:
+            self.spending.check(found.plan)
+        except (BudgetExceeded, UnknownCost) as error:
+            if (said := (key, type(error))) not in self._told:
+                self._told.add(said)
+                reasons = f"budget of the run: {error.message}"
+                self.record("plan.refused", {"backend": found.plan.backend, "reasons": reasons, "decisions": []})
+            raise
+
+    def _renew(self) -> None:
+        """Forget what was admitted and refused where that may be so no more: e.g. another process blocked a device."""
+        if (now := standing(self)) != self._standing:
+            self._standing = now
+            self._asked.clear()
+            self._refused.clear()
 
     # -- devices, seeds ----------------------------------------------------------------------
 

@@ -73,7 +73,8 @@ class ArtefactFiles:
             raise storage_error(error, "read", path) from error
         actual = sha256_digest(data)
         if actual != digest:
-            raise LedgerCorrupt(f"{path} has the digest {actual}", hint="restore it from a copy", digest=digest)
+            hint = "restore it from a copy; what else is damaged: qimg verify"
+            raise LedgerCorrupt(f"{path} has the digest {actual}", hint=hint, digest=digest)
         return data
 
     def has(self, digest: str) -> bool:

@@ -19,7 +19,6 @@ from qimg_core.errors import (
     AdmissionDenied,
     BackendUnavailable,
     BudgetExceeded,
-    ConfigurationError,
     JobFailed,
     SubmissionUncertain,
     UnknownCost,
@@ -145,8 +144,12 @@ def test_free_work_in_this_process_is_never_asked(registry, monkeypatch, tmp_pat
 def test_a_budget_that_is_not_there_refuses_what_costs(registry, monkeypatch, tmp_path):
     monkeypatch.setenv("QIMG_BUDGET", str(tmp_path / "is not there.db"))
     driver = FakeProvider()
-    with session(tmp_path / "log", driver, registry) as s, pytest.raises(ConfigurationError, match="no budget in"):
-        s.execute(request())
+    with session(tmp_path / "log", driver, registry) as s:
+        with pytest.raises(AdmissionDenied, match="no budget in") as refused:
+            s.execute(request())
+        assert "qimg budget init" in refused.value.hint
+        (entry,) = s.ledger.entries(kind="budget.refused")
+        assert entry.facts["budget"] is None
     assert driver.submits == 0
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qimg_core.cli.exits import ExitCode, error_document, exit_code
+from qimg_core.cli.foreseeing import outlooks, shared_lines
 from qimg_core.cli.options import (
     RunOptions,
     arm_option,
@@ -15,10 +17,10 @@ from qimg_core.cli.options import (
     run_options,
     set_option,
 )
-from qimg_core.cli.output import emit, fields
+from qimg_core.cli.output import emit, fields, print_error
 from qimg_core.cli.runs import check_workload, load_generator, model_changes, open_run
 from qimg_core.cli.summary import circuit_facts, circuit_words
-from qimg_core.errors import BudgetExceeded
+from qimg_core.errors import BudgetExceeded, PolicyError
 
 if TYPE_CHECKING:
     from qimg_core.cli.app import App
@@ -47,11 +49,11 @@ def plan(
     arm: str | None,
     settings: tuple[str, ...],
     run: RunOptions,
-) -> None:
+) -> ExitCode:
     """Show what `qimg generate` would ask of a device, and what that would cost at most.
 
-    Nothing is sent and nothing is written. Exit code 4 where the budget (--max-cost, --max-jobs, --max-shots) would
-    not allow it.
+    Nothing is sent, written or reserved. Exit code 4 where the budget (--max-cost, --max-jobs, --max-shots), or one
+    that several runs share, would not allow it and no --fallback is named.
     """
     from qimg_core.planning import plan_sampling
 
@@ -66,9 +68,22 @@ def plan(
         check_workload(model, n)
         found = plan_sampling(model, n, condition=parse_classes(condition))
         kind = session.backend(found.first.backend).capabilities.kind if found.first is not None else None
+        shared = outlooks(app, session, found, run.ledger)
+        later = session.chain[1:]
     document = _document(found, generator, None if kind is None else kind.value)
-    emit(document, _lines(document, found))
-    _check_budget(run, found)
+    refused = _own_budget(run, found) or next((o.refused for o in shared if o.refused is not None and not later), None)
+    document |= {
+        "budgets": [
+            {"name": o.name, "admitted": o.refused is None, "warnings": list(o.warnings), **o.facts} for o in shared
+        ],
+    }
+    if refused is not None:
+        document["error"] = error_document(refused)
+    emit(document, [*_lines(document, found), *shared_lines(shared, later)])
+    if refused is None:
+        return ExitCode.OK
+    print_error(refused, as_json=False)  # the document has it as well
+    return exit_code(refused)
 
 
 def _document(found: SamplingPlan, generator: str, kind: str | None) -> dict[str, Any]:
@@ -124,6 +139,15 @@ def _money(cost: Cost, n: int) -> str:
         return f"not known: {cost.basis}"
     low = "" if cost.low is None or cost.low == cost.high else f"{cost.low:.6g} to "
     return f"{low}{cost.high:.6g} {cost.unit} at most, {cost.high / n:.4g} an image; {cost.basis}"
+
+
+def _own_budget(run: RunOptions, found: SamplingPlan) -> PolicyError | None:
+    """What the run's own budget would refuse it with."""
+    try:
+        _check_budget(run, found)
+    except PolicyError as error:
+        return error
+    return None
 
 
 def _check_budget(run: RunOptions, found: SamplingPlan) -> None:

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from qimg_budget.amounts import COUNTED
+from qimg_budget.amounts import COUNTED, MOST, micro
 from qimg_budget.reckoning import most_of
+from qimg_core.errors import BudgetExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qimg_budget.amounts import Amounts
     from qimg_budget.reckoning import Job
+    from qimg_core.job import Cost
 
 
 @frozen(kw_only=True)
@@ -86,6 +88,25 @@ class Row:
 def groups_of(run: str, project: str, day: str, cost_centre: str) -> dict[str, str]:
     """The five groups that a reservation counts in: its name in each scope."""
     return {"total": "*", "run": run, "project": project, "day": day, "cost-centre": cost_centre}
+
+
+def priced_of(backend: str, cost: Cost) -> dict[str, int]:
+    """The upper bound of a cost by unit, in millionths; empty where it is nothing or not known.
+
+    Raises:
+        BudgetExceeded: its unit has the name of something that is counted, or it is beyond what can be counted.
+    """
+    if cost.unit in COUNTED and not cost.is_free:
+        raise BudgetExceeded(
+            f"{backend} prices in {cost.unit!r}, which a budget counts otherwise",
+            hint="qimg backends shows the device; its driver has to name a currency",
+        )
+    if cost.high is not None and micro(cost.high) > MOST:
+        raise BudgetExceeded(
+            f"{backend} names an upper bound of {cost.high:.3e} {cost.unit}, more than a budget can count",
+            hint="qimg plan shows the price; one like that is an error of the provider or of its driver",
+        )
+    return {} if not cost.high else {cost.unit: micro(cost.high)}
 
 
 def bound_of(w: Wanted, jobs: Sequence[Job]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qimg_core.hooks import CommandSpec, hookimpl
 
 if TYPE_CHECKING:
-    from qimg_core.budget import Reservation, Spend
+    from qimg_core.budget import Forecast, Outlook, Reservation, Spend
 
 
 @hookimpl
@@ -27,3 +27,11 @@ def qimg_reserve(spend: Spend) -> Reservation | None:
     from qimg_budget.road import reserve
 
     return reserve(spend)
+
+
+@hookimpl
+def qimg_foresee(forecast: Forecast) -> Outlook | None:
+    """What is left in that budget, and whether a plan fits; nothing is reserved."""
+    from qimg_budget.foreseeing import foresee
+
+    return foresee(forecast)

@@ -20,8 +20,7 @@ import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from qimg_budget.amounts import COUNTED, micro
-from qimg_budget.claims import Held, Wanted
+from qimg_budget.claims import Held, Wanted, priced_of
 from qimg_budget.holding import Holding
 from qimg_budget.outcomes import outcome_of_known, outcome_of_result, settle
 from qimg_budget.pin import SCHEMA, InForce, in_force
@@ -29,7 +28,15 @@ from qimg_budget.reckoning import RELEASED, Job, Outcome
 from qimg_core.budget import Reservation, Spend
 from qimg_core.capabilities import Idempotency
 from qimg_core.chunks import place
-from qimg_core.errors import BackendError, BudgetExceeded, PolicyError, QimgError
+from qimg_core.errors import (
+    AdmissionDenied,
+    BackendError,
+    BudgetExceeded,
+    ConfigurationError,
+    PolicyError,
+    QimgError,
+    StorageError,
+)
 from qimg_core.jobs.journal import Journal
 from qimg_core.ledger.memory import MemoryLedger
 
@@ -53,10 +60,30 @@ def reserve(spend: Spend, today: str | None = None) -> HeldPlan | None:
 
     Raises:
         BudgetExceeded, UnknownCost: refused and recorded; nothing is sent.
-        ConfigurationError, StorageError: the budget cannot be used; nothing is sent.
+        AdmissionDenied: the budget cannot be used, which is recorded; nothing is sent.
         LedgerBusy: another process is at work on this very request.
     """
-    found = in_force(spend.ledger)
+    try:
+        return _held(spend, today or dt.datetime.now(dt.UTC).date().isoformat())
+    except (ConfigurationError, StorageError) as error:
+        _refused(spend, None, error.message)
+        raise AdmissionDenied(
+            f"refused before anything was sent: the shared budget cannot be used: {error.message}", hint=error.hint
+        ) from error
+
+
+def _refused(spend: Spend, budget: str | None, reason: str) -> None:
+    first = spend.intents[0]
+    said: dict[str, JSON] = {"schema": SCHEMA, "budget": budget, "backend": spend.plan.backend, "reason": reason}
+    spend.record("budget.refused", {**said, "ordinal": first.ordinal, "request": first.request})
+
+
+def _held(spend: Spend, today: str) -> HeldPlan | None:
+    try:
+        found = in_force(spend.ledger)
+    except PolicyError as error:
+        _refused(spend, None, error.message)
+        raise
     if found is None:
         return None
     with ExitStack() as stack:
@@ -64,13 +91,13 @@ def reserve(spend: Spend, today: str | None = None) -> HeldPlan | None:
         first = spend.intents[0]
         holding = Holding.take(found.store.path, first.run, first.ordinal, spend.plan.backend)
         stack.callback(holding.release)
-        held = _reserve(spend, found, today or dt.datetime.now(dt.UTC).date().isoformat())
+        held = _reserve(spend, found, today)
         return None if held is None else HeldPlan(spend, found.store, held, stack.pop_all())
 
 
 def _reserve(spend: Spend, found: InForce, today: str) -> Held | None:
-    wanted = wanted_of(spend, found, today)
     try:
+        wanted = wanted_of(spend, found, today)
         if isinstance(spend.ledger, MemoryLedger):
             raise BudgetExceeded(
                 "a run that spends from a shared budget needs a record on disk: what it leaves reserved is settled "
@@ -79,8 +106,7 @@ def _reserve(spend: Spend, found: InForce, today: str) -> Held | None:
             )
         held = found.store.reserve(wanted)
     except PolicyError as error:
-        said = {"schema": SCHEMA, "budget": found.store.id, "backend": wanted.backend, "reason": error.message}
-        spend.record("budget.refused", {**said, "ordinal": wanted.ordinal, "request": wanted.request})
+        _refused(spend, found.store.id, error.message)
         raise
     if held is None:
         return None
@@ -111,12 +137,10 @@ def wanted_of(spend: Spend, found: InForce, today: str) -> Wanted:
     """A plan as the store takes it.
 
     Raises:
-        BudgetExceeded: its unit has the name of something that is counted.
+        BudgetExceeded: its unit has the name of something that is counted, or it is beyond what can be counted.
     """
     plan, first = spend.plan, spend.intents[0]
     cost = plan.cost
-    if cost.unit in COUNTED and not cost.is_free:
-        raise BudgetExceeded(f"{plan.backend} prices in {cost.unit!r}, which a budget counts otherwise")
     return Wanted(
         run=first.run,
         ordinal=first.ordinal,
@@ -127,7 +151,7 @@ def wanted_of(spend: Spend, found: InForce, today: str) -> Wanted:
         day=today,
         ledger=str(getattr(spend.ledger, "folder", "") and spend.ledger.folder.resolve()),  # type: ignore[attr-defined]
         jobs=jobs_of(plan, [intent.key for intent in spend.intents]),
-        priced={} if not cost.high else {cost.unit: micro(cost.high)},
+        priced=priced_of(plan.backend, cost),
         unknown=cost.high is None,
     )
 

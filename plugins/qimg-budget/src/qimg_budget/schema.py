@@ -112,7 +112,7 @@ def translated(path: Path) -> Iterator[None]:
         code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
         hint = "check the disk and its permissions"
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            hint = "another process holds it; try again"
+            hint = "another process holds it; try again, and see what is open: qimg budget show"
         elif code == sqlite3.SQLITE_FULL:
             hint = "the disk is full: free some space"
         elif code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):

@@ -192,8 +192,23 @@ def _centred(kernel: Any) -> Any:
 def _bloch(session: Session, encoder: Encoder, features: Any) -> Any:
     """Bloch vectors of all wires, (rows, 3 wires)."""
     n = encoder.circuit.n_wires
-    data = _run(session, encoder.circuit, features, LocalStates(tuple((w,) for w in range(n))))
+    data = _run(session, encoder.circuit, features, local_states(n))
     return data.reshape(len(data), n, 4)[:, :, 1:].reshape(len(data), 3 * n)
+
+
+def local_states(n_wires: int) -> LocalStates:
+    """What the projected kernel measures: every wire's own state."""
+    return LocalStates(tuple((w,) for w in range(n_wires)))
+
+
+def pair_circuit(circuit: Circuit) -> Circuit:
+    """U(x), then the inverse of U(y): the chance of all zeros is the overlap. Inputs of x first, then those of y.
+
+    Raises:
+        ConfigurationError: the circuit prepares amplitudes, which has no inverse gate.
+    """
+    there = circuit.renamed("x.", roles=("input",))
+    return there.then(circuit.inverse().renamed("y.", roles=("input",)))
 
 
 def _overlaps(session: Session, circuit: Circuit, left: Any, right: Any) -> Any:
@@ -201,14 +216,13 @@ def _overlaps(session: Session, circuit: Circuit, left: Any, right: Any) -> Any:
     right = left if symmetric else right
     n, m = len(left), len(right)
     pairs = [(i, j) for i in range(n) for j in range(m) if not symmetric or i < j]
-    there = circuit.renamed("x.", roles=("input",))
-    back = circuit.inverse().renamed("y.", roles=("input",))
+    both = pair_circuit(circuit)
     out = xp.ones_like(left[:, :1] @ right[:, :1].T)
     if not pairs:
         return out
     i, j = ([p[k] for p in pairs] for k in (0, 1))
     inputs = xp.concatenate([left[i], right[j]], 1)
-    zeros = _run(session, there.then(back), inputs, Probabilities(tuple(range(circuit.n_wires))))[:, 0]
+    zeros = _run(session, both, inputs, Probabilities(tuple(range(circuit.n_wires))))[:, 0]
     if not symmetric:
         return zeros.reshape(n, m)
     out = out * 1
@@ -217,10 +231,8 @@ def _overlaps(session: Session, circuit: Circuit, left: Any, right: Any) -> Any:
     return out
 
 
-def _run(session: Session, circuit: Circuit, inputs: Any, measurement: Measurement) -> Any:
-    """One request through the session; its seed comes from the numbers, so that equal kernels are equal."""
-    from qimg_core.capabilities import GradientMethod
-
+def kernel_request(session: Session, circuit: Circuit, inputs: Any, measurement: Measurement) -> ExecutionRequest:
+    """A request of a kernel; its seed comes from the numbers, so that equal kernels are equal."""
     xp = namespace(inputs)
     request = ExecutionRequest(
         circuit=circuit,
@@ -234,5 +246,13 @@ def _run(session: Session, circuit: Circuit, inputs: Any, measurement: Measureme
         from attrs import evolve
 
         request = evolve(request, seed=session.seed_for(LABEL, request.inputs_digest, circuit.digest))
+    return request
+
+
+def _run(session: Session, circuit: Circuit, inputs: Any, measurement: Measurement) -> Any:
+    """The numbers of one request through the session."""
+    from qimg_core.capabilities import GradientMethod
+
     gradient = GradientMethod.BACKPROP if is_tensor(inputs) else None
+    request = kernel_request(session, circuit, inputs, measurement)
     return session.execute(request, gradient=gradient, label=LABEL).data

@@ -154,7 +154,7 @@ def _files(manifest: Manifest, path: Path, data: Path | None) -> Iterator[Findin
     except QimgError as error:
         yield Finding("D_CHANGED", "the files cannot be checked", f"{error.message}; {error.hint}")
         return
-    redo = "restore it, or look at it and make and sign a new manifest"
+    redo = "restore it, or look at it, then: qimg manifest new, qimg manifest sign"
     for code, paths, what in (
         ("D_CHANGED", differs.changed, "changed"),
         ("D_MISSING", differs.missing, "missing"),
@@ -184,7 +184,7 @@ def _rules(manifest: Manifest, rules: Rules, today: dt.date) -> Iterator[Finding
     if manifest.licence not in rules.licences:
         accepted = ", ".join(rules.licences)
         yield Finding(
-            "D_LICENCE", f"{manifest.licence} is not accepted", f"data under one of {accepted}; or another rule"
+            "D_LICENCE", f"{manifest.licence} is not accepted", f"data under one of {accepted}; or: qimg manifest use"
         )
     if manifest.retention_until and today > dt.date.fromisoformat(manifest.retention_until):
         reason = f"they were to be kept until {manifest.retention_until}, today is {today}"

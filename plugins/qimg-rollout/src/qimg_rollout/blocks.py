@@ -6,7 +6,7 @@ and a session goes on with the next device of its chain, or stops. It holds unti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BLOCKED, RELEASED = "routing.blocked", "routing.released"
 FACTS = ("backend", "weights", "provider", "activity")
+_CHANGED = [0]
 
 
 @frozen(kw_only=True)
@@ -38,6 +39,22 @@ class Block:
         return ", ".join(f"{k} {v}" for k, v in sorted(self.match.items()))
 
 
+def changes() -> int:
+    """How often this process has changed blocks."""
+    return _CHANGED[0]
+
+
+def check_match(match: Any) -> None:
+    """Are these facts that a block may name?
+
+    Raises:
+        ConfigurationError: no fact, an unknown one, or one without a value.
+    """
+    good = isinstance(match, dict) and match and not set(match) - set(FACTS)
+    if not good or not all(type(v) is str and v for v in match.values()):
+        raise ConfigurationError(f"a block names any of {', '.join(FACTS)}, got {match}")
+
+
 def block(ledger: Ledger, match: Mapping[str, str], *, reason: str, by: str) -> Entry:
     """Refuse every plan of which all these facts are true, from now on.
 
@@ -50,12 +67,13 @@ def block(ledger: Ledger, match: Mapping[str, str], *, reason: str, by: str) -> 
     Raises:
         ConfigurationError: no fact, or an unknown one.
     """
-    if not match or set(match) - set(FACTS) or not all(match.values()):
-        raise ConfigurationError(f"a block names any of {', '.join(FACTS)}, got {dict(match)}")
+    check_match(dict(match))
     if not reason.strip():
         raise ConfigurationError("a block has a reason")
     facts = {"schema": "qimg.block/1", "match": dict(match), "by": by}
-    return ledger.append(BLOCKED, facts=facts, claims={"reason": reason})
+    entry = ledger.append(BLOCKED, facts=facts, claims={"reason": reason})
+    _CHANGED[0] += 1  # behind the entry: who sees the new number finds it
+    return entry
 
 
 def release(ledger: Ledger, entry: int, *, reason: str, by: str) -> Entry:
@@ -67,7 +85,9 @@ def release(ledger: Ledger, entry: int, *, reason: str, by: str) -> Entry:
     if entry not in {b.entry for b in in_force(ledger)}:
         raise ConfigurationError(f"entry {entry} is no block in force", hint="qimg rollout status")
     facts = {"schema": "qimg.block/1", "blocked": entry, "by": by}
-    return ledger.append(RELEASED, facts=facts, claims={"reason": reason})
+    ended = ledger.append(RELEASED, facts=facts, claims={"reason": reason})
+    _CHANGED[0] += 1
+    return ended
 
 
 def in_force(ledger: Ledger) -> tuple[Block, ...]:

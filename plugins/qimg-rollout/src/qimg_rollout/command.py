@@ -10,7 +10,7 @@ import click
 
 from qimg_core.budget import Budget
 from qimg_core.cli.exits import ExitCode, verdict_code
-from qimg_core.cli.options import json_option, ledger_option, parse_amount, parse_classes, parse_settings
+from qimg_core.cli.options import json_option, ledger_option, parse_amount, parse_classes
 from qimg_core.cli.output import coloured, emit, fields, table
 from qimg_core.cli.runs import check_file, existing_ledger
 from qimg_core.errors import ConfigurationError
@@ -21,11 +21,12 @@ from qimg_policy.keys import load_key, load_public
 from qimg_rollout import blocks
 from qimg_rollout.baseline import pinned
 from qimg_rollout.canary import Analysis, CanaryPlan
+from qimg_rollout.command_blocks import back, block, release
 from qimg_rollout.flags import make_cohort_key, read_cohort_key, read_flags, sign_flags
 from qimg_rollout.serving import judge as judge_canary
 from qimg_rollout.serving import serve as serve_flag
 from qimg_rollout.serving import status as flag_status
-from qimg_rollout.state import roll_back, start_canary, use_flags
+from qimg_rollout.state import start_canary, use_flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +99,7 @@ def status(app: App, ledger: str) -> None:
     lines = [] if flags else ["no flags in use"]
     for f in flags:
         word = f["state"] if f["rolled_back"] is None else f"rolled back in entry {f['rolled_back']}"
+        word = word if f["stopped"] is None else f"rolled back by the stop {f['stopped'][:12]}, not on record yet"
         lines.append(f"{f['flag']}: {word}")
         if f["canary"] is not None:
             lines += fields([("canary", f"entry {f['canary']}"), ("verdict", f["verdict"] or "none yet")])
@@ -243,43 +245,5 @@ def _lines(analysis: Analysis) -> list[str]:
     return [head, *rolled, f"  {analysis.failed} of {analysis.runs} runs failed", *shown]
 
 
-@rollout.command()
-@click.argument("flag")
-@click.option("--reason", required=True, metavar="TEXT", help="Why.")
-@ledger_option
-@json_option
-@click.pass_obj
-def back(app: App, flag: str, reason: str, ledger: str) -> None:
-    """Roll a flag back to the classical path by hand."""
-    with existing_ledger(app, ledger, write=True) as log:
-        entry = roll_back(log, flag, reason=reason, by="operator")
-        log.checkpoint()
-    emit({"entry": entry.index, **entry.facts}, [f"entry {entry.index}: {flag} serves the classical path"])
-
-
-@rollout.command()
-@click.option("--match", "match", multiple=True, required=True, metavar="FACT=VALUE", help="backend, weights, ...")
-@click.option("--reason", required=True, metavar="TEXT", help="Why.")
-@ledger_option
-@json_option
-@click.pass_obj
-def block(app: App, match: Sequence[str], reason: str, ledger: str) -> None:
-    """Refuse every plan of which all these facts are true, e.g. backend=ibm:ibm_fez."""
-    with existing_ledger(app, ledger, write=True) as log:
-        entry = blocks.block(log, parse_settings(match, "--match"), reason=reason, by="operator")
-        log.checkpoint()
-    emit({"entry": entry.index, **entry.facts}, [f"entry {entry.index}: blocked: {', '.join(match)}"])
-
-
-@rollout.command()
-@click.argument("entry", type=click.IntRange(0))
-@click.option("--reason", required=True, metavar="TEXT", help="Why.")
-@ledger_option
-@json_option
-@click.pass_obj
-def release(app: App, entry: int, reason: str, ledger: str) -> None:
-    """End a block."""
-    with existing_ledger(app, ledger, write=True) as log:
-        done = blocks.release(log, entry, reason=reason, by="operator")
-        log.checkpoint()
-    emit({"entry": done.index, **done.facts}, [f"entry {done.index}: the block of entry {entry} is released"])
+for command in (back, block, release):
+    rollout.add_command(command)

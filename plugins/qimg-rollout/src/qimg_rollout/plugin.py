@@ -8,6 +8,7 @@ from qimg_core.hooks import CommandSpec, hookimpl
 
 if TYPE_CHECKING:
     from qimg_core.admission import Context, Decision
+    from qimg_core.ledger.base import Ledger
 
 
 @hookimpl
@@ -17,13 +18,21 @@ def qimg_commands() -> list[CommandSpec]:
     drift = "pin a baseline, and test whether images, latents or bit strings changed"
     return [
         CommandSpec(name="rollout", target="qimg_rollout.command:rollout", summary=rollout),
-        CommandSpec(name="drift", target="qimg_rollout.command_drift:drift", summary=drift),
+        CommandSpec(name="drift", target="qimg_rollout.command_drift_kernel:drift", summary=drift),
     ]
 
 
 @hookimpl
 def qimg_admit(context: Context) -> Decision | None:
-    """Refuse plans over blocked routes."""
-    from qimg_rollout.blocks import admit
+    """Refuse plans over blocked routes, also those that another process has just stopped."""
+    from qimg_rollout.stopping import admit
 
     return admit(context)
+
+
+@hookimpl
+def qimg_standing(ledger: Ledger) -> str | None:
+    """Changes with the blocks."""
+    from qimg_rollout.stopping import standing
+
+    return standing(ledger)

@@ -18,6 +18,7 @@ from qimg_rollout.baseline import at
 from qimg_rollout.canary import Analysis, CanaryPlan, against, analyse
 from qimg_rollout.sets import images_of
 from qimg_rollout.state import Served, decide, in_use, required, roll_back
+from qimg_rollout.stopping import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,6 +95,7 @@ def serve(
         ConfigurationError: no flags in use; UnknownName: no such flag.
         QimgError: what broke on the classical path.
     """
+    record(ledger)
     found, flag = required(ledger, name)
     served = decide(found, name, subject=subject, cohorts=cohorts, key=key)
     order: dict[str, Any] = {"n": n, "seed": seed, "condition": condition, "budget": budget}
@@ -229,6 +231,7 @@ def status(ledger: Ledger) -> list[dict[str, Any]]:
                 "state": flag.state.value,
                 "attempt": flag.attempt,
                 "rolled_back": found.back.get(flag.path),
+                "stopped": found.stopped.get(flag.path),
                 "canary": found.started.get(flag.path),
                 "verdict": None if last is None else last.facts["verdict"],
                 "reason": None if last is None else last.facts["reason"],

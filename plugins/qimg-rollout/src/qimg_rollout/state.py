@@ -1,6 +1,6 @@
 """What a log says about its flags: which file is in use, which path was rolled back, which canary runs (imports flags).
 
-Everything is read from entries; there is no other state.
+Everything is read from entries, and from stops that wait to become entries; there is no other state.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from qimg_core.errors import ConfigurationError
 from qimg_policy.keys import PublicKey
 from qimg_rollout.blocks import block, in_force
 from qimg_rollout.flags import Flag, Flags, State, bucket, open_flags
+from qimg_rollout.stops import pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,7 @@ class InForce:
         trusted: keys whose flag files may follow.
         back: paths (`Flag.path`) that were rolled back, and the entry of each.
         started: paths with a canary, and the entry of each newest start.
+        stopped: paths that a stop rolls back which is not on record yet, and its digest.
     """
 
     entry: int
@@ -41,6 +43,7 @@ class InForce:
     trusted: tuple[PublicKey, ...]
     back: dict[str, int] = field(factory=dict)
     started: dict[str, int] = field(factory=dict)
+    stopped: dict[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -108,6 +111,7 @@ def in_use(ledger: Ledger) -> InForce | None:
         trusted=trusted,
         back={e.facts["path"]: e.index for e in ledger.entries(kind=BACK)},
         started={e.facts["path"]: e.index for e in ledger.entries(kind=STARTED)},
+        stopped={f.path: p.digest for p in pending(ledger).stops for f in p.stop.flags},
     )
 
 
@@ -196,6 +200,8 @@ def decide(found: InForce | None, name: str, *, subject: str, cohorts: Iterable[
         return Served(variant="off", reason="the flag is off", settings=off)
     if flag.path in found.back:
         return Served(variant="off", reason=f"rolled back in entry {found.back[flag.path]}", settings=off)
+    if flag.path in found.stopped:
+        return Served(variant="off", reason=f"rolled back by the stop {found.stopped[flag.path][:12]}", settings=off)
     if flag.state is State.ON:
         return Served(variant="on", reason="the flag is on", settings=dict(flag.on))
     if flag.path not in found.started:
