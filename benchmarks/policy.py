@@ -2,9 +2,10 @@
 
 Imports qimg_policy, benchmarks.machine. Decisions of the kernel (typed input, Cedar with its schema, evidence of every
 control) for the shipped profiles: allowed in the process, allowed at a provider, refused by controls, refused by a
-forbid. The peer is `cedarpy.is_authorized` with the same parsed policies and schema, and nothing around it. Both are
-measured in turns. Wall times are in microseconds; on a machine that does other things, too, their p99 says how long
-others ran. The processor time of the thread does not, and is what is bounded.
+forbid. The peer is `cedarpy.is_authorized` with the parsed policies, the bundle's schema and all fields, and nothing
+around it; the kernel asks twice, each time with the fields that the rules read. Both are measured in turns. Wall times
+are in microseconds; on a machine that does other things, too, their p99 says how long others ran. The processor time of
+the thread does not, and is what is bounded.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def measure(profile: str, n: int) -> list[dict[str, Any]]:
     from qimg_policy.cases import BASES
     from qimg_policy.cedar import CedarEngine
     from qimg_policy.kernel import decide, prepare
-    from qimg_policy.schema import cedar_context, schema_text
+    from qimg_policy.schema import cedar_context, context_types, schema_text
 
     bundle = shipped_bundle(profile)
     settings, engine = bundle.settings, CedarEngine(bundle)
@@ -75,7 +76,7 @@ def measure(profile: str, n: int) -> list[dict[str, Any]]:
             "principal": {"type": "Run", "id": "run"},
             "action": {"type": "Action", "id": str(given.activity)},
             "resource": {"type": "Device", "id": "device"},
-            "context": cedar_context(given),
+            "context": cedar_context(given, context_types(settings), settings.environment),
         }
         kernel, bare = _Timed(), _Timed()
         gc.collect()

@@ -17,7 +17,8 @@ from attrs import evolve
 
 from qimg_core.admission import Context
 from qimg_core.admission_words import UNSTATED
-from qimg_core.admitting import admit, asked_facts, covers, opening_facts, standing
+from qimg_core.admissions import Admissions
+from qimg_core.admitting import opening_facts
 from qimg_core.backend import Backend
 from qimg_core.budget import Budget, Spending
 from qimg_core.capabilities import GradientMethod
@@ -46,10 +47,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from qimg_core.admission import Decision
     from qimg_core.execution import ExecutionRequest, Plan
     from qimg_core.generator import Generator
-    from qimg_core.job import JSON
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
     from qimg_core.mitigation import Mitigation
@@ -139,12 +138,7 @@ class Session:
         self.known_proposals: Proposals | None = None
         self.spending = Spending(budget or Budget())
         self.weights = UNSTATED  # digest of the weights that a model of this run was last loaded from
-        self._routes: dict[object, tuple[Route, tuple[Decision, ...]]] = {}
-        self._admitted: dict[object, dict[str, JSON]] = {}
-        self._refused: dict[object, AdmissionDenied] = {}
-        self._asked: set[object] = set()  # admitted since the standing last changed
-        self._standing: tuple[str, ...] = ()
-        self._told: set[object] = set()  # refusals by the run's budget that are on record
+        self._admissions = Admissions(self)
         self._lock = threading.RLock()
         self.log = RunLog(
             ledger,
@@ -222,7 +216,7 @@ class Session:
         while True:
             try:
                 with self._lock:
-                    self._admit(key, found)
+                    self._admissions.admit(key, found)
             except (AdmissionDenied, BudgetExceeded, UnknownCost) as error:
                 if found.hop + 1 >= len(self.hops):
                     raise
@@ -254,7 +248,7 @@ class Session:
         while True:
             try:
                 with self._lock:
-                    self._admit(key, found)
+                    self._admissions.admit(key, found)
                 executed = self._run(found, ordinal)
             except QimgError as error:
                 refused = isinstance(error, (AdmissionDenied, BudgetExceeded, UnknownCost))  # nothing was sent
@@ -341,68 +335,15 @@ class Session:
 
     def _route(self, request: ExecutionRequest, gradient: GradientMethod | None) -> tuple[object, Route]:
         key = (request.structure, gradient)
-        cached = self._routes.get(key)
-        if cached is not None:
-            old = cached[0]
-            if old.plan.lowered is old.plan.request:  # nothing of the plan depends on the numbers
-                return key, evolve(old, plan=evolve(old.plan, request=request, lowered=request))
+        old = self._admissions.route(key)
+        if old is not None and old.plan.lowered is old.plan.request:  # nothing of the plan depends on the numbers
+            return key, evolve(old, plan=evolve(old.plan, request=request, lowered=request))
         return key, route(request, self.hops, self._reachable, gradient, self.spending.budget)
 
     def _reachable(self, name: str) -> Backend:
         if len(self.hops) > 1 and self.breaker.is_open(name):
             self.breaker.check(name)
         return self.backend(name)
-
-    def _admit(self, key: object, found: Route) -> None:
-        """Budget and policies; the first plan of a structure is written down before it runs."""
-        plan = found.plan
-        known = self._routes.get(key)
-        leaves = found.backend.capabilities.remote  # what leaves is asked about each time: its content counts
-        same = known is not None and (not known[1] or covers(self._admitted[key], self, found))
-        again = same and plan.cost.is_free
-        if self._asked or self._refused:
-            self._renew()
-        if again and not leaves and key in self._asked:
-            if plan.request.shots is not None:
-                self.spending.reserve(plan)
-            return
-        refusal = (key, plan.request.rows, plan.cost.high, plan.request.digest if leaves else "")
-        if refusal in self._refused:  # said and written down once
-            raise self._refused[refusal]
-        self._check_spending(key, found)
-        self._renew()
-        facts = asked_facts(self, found)
-        try:
-            decisions = admit(self, found, facts, again=again)
-        except AdmissionDenied as error:
-            self._refused[refusal] = error
-            raise
-        self.spending.reserve(plan)
-        self._asked.add(key)
-        self._routes[key] = (found, decisions)
-        self._admitted[key] = facts
-
-    def _check_spending(self, key: object, found: Route) -> None:
-        """The run's own budget; a plan that it refuses is written down, once for a form of plan.
-
-        Raises:
-            BudgetExceeded, UnknownCost.
-        """
-        try:
-            self.spending.check(found.plan)
-        except (BudgetExceeded, UnknownCost) as error:
-            if (said := (key, type(error))) not in self._told:
-                self._told.add(said)
-                reasons = f"budget of the run: {error.message}"
-                self.record("plan.refused", {"backend": found.plan.backend, "reasons": reasons, "decisions": []})
-            raise
-
-    def _renew(self) -> None:
-        """Forget what was admitted and refused where that may be so no more: e.g. another process blocked a device."""
-        if (now := standing(self)) != self._standing:
-            self._standing = now
-            self._asked.clear()
-            self._refused.clear()
 
     # -- devices, seeds ----------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ def storage_error(error: OSError, what: str, path: str | os.PathLike[str]) -> St
     """
     reason = error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0, "check the disk and the path")
+    if error.errno == errno.ENOENT and what == "read":
+        hint = "name a file that is there"
     return StorageError(f"cannot {what} {os.fspath(path)}: {reason}", hint=hint, path=os.fspath(path), reason=reason)
 
 

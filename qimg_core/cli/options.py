@@ -155,7 +155,7 @@ def parse_settings(items: Iterable[str], what: str = "--set") -> dict[str, str]:
         key, equals, value = item.partition("=")
         key = key.strip().replace("-", "_")
         if not key or not equals:
-            raise ConfigurationError(f"{what} takes KEY=VALUE, got {item!r}")
+            raise ConfigurationError(f"{what} takes KEY=VALUE, got {item!r}", hint=f"e.g. {what} {key or 'key'}=VALUE")
         if key in found:
             raise ConfigurationError(f"{what} {key} is given twice")
         found[key] = value.strip()

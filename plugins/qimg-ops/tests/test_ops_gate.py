@@ -243,7 +243,7 @@ def assess(qimg, record):
 def test_profiles_are_listed_and_written_as_forms(assess):
     assert sorted(assess()["profiles"]) == [
         "incident", "legal", "post-launch", "pre-deployment", "pre-launch", "pre-production", "production-readiness",
-        "research-to-prototype",
+        "requirements", "research-to-prototype",
     ]  # fmt: skip
     assess("--profile", "legal", "--template", "legal.md")
     assert Path("legal.md").read_text().count("- [ ] ") == 4
@@ -287,13 +287,14 @@ def test_evidence_that_says_fail_is_none(assess):
 
 def test_kinds_that_checklists_name_are_written_somewhere():
     """A kind that nobody writes is a row that nobody can meet."""
-    from qimg_ops.assessing import _CHECKS, checklists
+    from qimg_ops.assessing import checklists
+    from qimg_ops.shown import CHECKS
 
     root = Path(__file__).parents[3]
     sources = "\n".join(p.read_text() for base in ("qimg_core", "plugins") for p in (root / base).rglob("src/**/*.py"))
     sources += "\n".join(p.read_text() for p in (root / "qimg_core").rglob("*.py"))
     for _, items in checklists().values():
         for item in items:
-            assert item.check in {"", *_CHECKS}
+            assert item.check in {"", *CHECKS}
             for kind in (k for kinds in item.kinds for k in kinds.split("|")):
                 assert f'"{kind}"' in sources, kind

@@ -25,7 +25,10 @@ from qimg_policy.settings import read_settings
 KEY, OTHER = SigningKey("alice", bytes(32)), SigningKey("bob", bytes([7] * 32))
 
 
-@pytest.mark.parametrize("name", shipped())
+CEDAR = tuple(n for n in shipped() if shipped_one(n).settings.engine.kind == "cedar")
+
+
+@pytest.mark.parametrize("name", CEDAR)
 def test_every_shipped_bundle_lints_and_passes_its_own_cases(name):
     bundle = shipped_one(name)
     assert lint(bundle) == ()
@@ -42,7 +45,7 @@ def test_every_mutant_of_a_profile_is_noticed(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in shipped() if n not in ("solo", "team")])
+@pytest.mark.parametrize("name", [n for n in CEDAR if n not in ("solo", "team")])
 def test_every_mutant_of_the_other_shipped_bundles_is_noticed(name):
     assert [m.what for m in mutate(shipped_one(name)) if m.killed_by is None] == []
 
@@ -288,3 +291,39 @@ def test_the_typed_input_takes_its_own_json_and_has_its_digests():
 def test_a_bundle_that_is_not_there_is_named():
     with pytest.raises(ConfigurationError, match="qimg policy init"):
         find_bundle("nowhere")
+
+
+def _said(bundle, **replaced):
+    text = bundle.files[SETTINGS]
+    for old, new in replaced.values():
+        assert old in text
+        text = text.replace(old, new)
+    return {(r.level, r.what) for r in lint(evolve(bundle, files={**bundle.files, SETTINGS: text}))}
+
+
+def test_lint_wants_the_environment_of_a_regulated_bundle_and_the_revision_of_a_server():
+    regulated, server = shipped_one("regulated"), shipped_one("team-rego")
+    line = 'environment = "production"'
+    said = _said(regulated, a=(line, ""))
+    assert {level for level, what in said if "wants environment" in what} == {"error"}
+    with pytest.raises(ConfigurationError, match="environment: wanted one of development, production, got 'staging'"):
+        read_settings(regulated.files[SETTINGS].replace(line, 'environment = "staging"'))
+    assert _said(server) == set()
+    assert [what[:11] for _, what in _said(server, a=('revision = "team-1"', ""))] == ["no revision"]
+    row = f'[[approvals.approver]]\nkey = "{KEY.public}"\nmay = ["data"]\nenvironments = ["development"]\n'
+    said = _said(regulated, a=("longest_days = 30\n", "longest_days = 30\n" + row))
+    assert ("warning", "alice may act in development, and this bundle is production") in said
+    assert ("error", "2 persons have to approve, and 0 may") in said
+
+
+def test_lint_names_the_rule_that_does_not_validate():
+    bundle = shipped_one("team")
+    text = bundle.files["team.cedar"].replace('Consent::"given"', 'Consent::"gone"')
+    found = lint(evolve(bundle, files={**bundle.files, "team.cedar": text}))
+    assert ("error", "consent") in {(r.level, r.where) for r in found}
+
+
+def test_the_schema_of_a_bundle_without_an_environment_is_what_it_was_before_there_were_any():
+    named, unnamed = shipped_one("regulated").settings, shipped_one("team").settings
+    assert "Environment" in schema_text(named)
+    assert "nvironment" not in schema_text(unnamed)

@@ -195,7 +195,7 @@ def test_lint_and_test_end_with_1_where_something_is_wrong(qimg):
     Path("mine/solo.cedar").write_text(text.replace('Consent::"withdrawn"', 'Consent::"gone"'))
     assert "error: " in qimg("policy", "lint", "mine", code=1)
     assert "is not empty" in qimg("policy", "init", "mine", code=2)
-    assert "no bundle named" in qimg("policy", "init", "other", "--profile", "lax", code=2)
+    assert "no shipped policy bundle named" in qimg("policy", "init", "other", "--profile", "lax", code=2)
     assert "no policy bundle" in qimg("policy", "use", "nowhere", code=2)
     assert "demands a signature" in qimg("policy", "use", "regulated", code=2)
     assert not Path("runs").exists()
@@ -207,3 +207,120 @@ def test_show_says_what_is_wrong_with_the_policy_in_force(qimg, monkeypatch):
     assert qimg("policy", "show", "--json")["policy"] == "team/1"
     monkeypatch.setenv("QIMG_POLICY", "solo")
     assert "E_DRIFT" in qimg("policy", "show", "--json", code=1)["problems"][0]
+
+
+def test_an_approval_is_revoked_and_older_decisions_replay_unchanged(qimg):
+    one, two = keyed(qimg, "data-officer", "lead")
+    approvers = f'[[approvals.approver]]\nkey = "{one}"\nmay = ["data"]\n'
+    approvers += f'[[approvals.approver]]\nkey = "{two}"\nmay = []\nrevoke = true\n'
+    own(qimg, "team", more=approvers)
+    text = Path("mine/policy.toml").read_text()
+    Path("mine/policy.toml").write_text(text + '\n[context]\nexport_class = "not_controlled"\n')
+    qimg("policy", "use", "mine")
+    asked = ("--backend", "cloud", "--shots", 10, *STATED)
+    generate(qimg, *asked, code=4)
+    entry = qimg("ledger", "log", "--kind", "policy.decided", "--json")["entries"][-1]["index"]
+    approve = ("policy", "approve", entry, "--grants", "data", "--key", "keys/data-officer.key.pem", "--json")
+    given = qimg(*approve)["entry"]
+    generate(qimg, *asked)
+    assert [a["problem"] for a in qimg("policy", "approvals", "--json")["approvals"]] == [""]
+    stranger = keyed(qimg, "stranger") and "keys/stranger.key.pem"
+    assert "who may: data-officer, lead" in qimg("policy", "revoke", given, "--key", stranger, code=2)
+    assert "no approval or waiver" in qimg("policy", "revoke", 0, "--key", stranger, code=2)
+    assert "qimg policy approvals" in qimg("policy", "revoke", entry, "--key", stranger, code=2)
+    revoked = qimg("policy", "revoke", given, "--key", "keys/data-officer.key.pem", "--json")["entry"]
+    assert f"entry {revoked}" in qimg("policy", "revoke", given, "--key", "keys/lead.key.pem", code=2)
+    generate(qimg, *asked, code=4)
+    (listed,) = qimg("policy", "approvals", "--json")["approvals"]
+    assert (listed["revoked"], listed["problem"]) == (revoked, f"it was revoked by entry {revoked}")
+    assert f"revoked by entry {revoked}" in qimg("policy", "approvals")
+    again = qimg(*approve)["entry"]
+    generate(qimg, *asked)
+    qimg("policy", "revoke", again, "--key", "keys/lead.key.pem", "--out", "revocation.json")
+    generate(qimg, *asked)  # it is in a file, not in the ledger
+    assert f"entry {again} is revoked by lead" in qimg("policy", "accept", "revocation.json")
+    generate(qimg, *asked, code=4)
+    decided = qimg("ledger", "log", "--kind", "policy.decided", "--json")["entries"]
+    assert len(decided) >= 4
+    for e in decided:
+        assert "decided identically" in qimg("policy", "replay", e["index"])
+    assert "pass" in qimg("verify", "runs")
+
+
+def test_what_was_approved_in_development_does_not_hold_in_production(qimg):
+    one, two = keyed(qimg, "developer", "officer")
+    approvers = f'[[approvals.approver]]\nkey = "{one}"\nmay = ["data"]\nenvironments = ["development"]\n'
+    approvers += f'[[approvals.approver]]\nkey = "{two}"\nmay = ["data"]\n'
+    own(qimg, "team", more=approvers)
+    text = Path("mine/policy.toml").read_text() + '\n[context]\nexport_class = "not_controlled"\n'
+    asked = ("--backend", "cloud", "--shots", 10, *STATED)
+    entries = {}
+    for environment in ("development", "production"):
+        named = text.replace('profile = "team"\n', f'profile = "team"\nenvironment = "{environment}"\n')
+        Path("mine/policy.toml").write_text(named)
+        found = qimg("policy", "lint", "mine", "--write-schema")
+        assert ("developer may act in development" in found) == (environment == "production")
+        qimg("policy", "use", "mine")
+        assert qimg("policy", "show", "--json")["environment"] == environment
+        generate(qimg, *asked, code=4)  # in production: although it was approved in development
+        entries[environment] = qimg("ledger", "log", "--kind", "policy.decided", "--json")["entries"][-1]["index"]
+        assert qimg("policy", "explain", entries[environment], "--json")["environment"] == environment
+        grant = ("policy", "approve", entries[environment], "--grants", "data", "--key")
+        refused = environment == "production"
+        said = qimg(*grant, "keys/developer.key.pem", code=2 if refused else 0)
+        if refused:
+            assert "developer may not grant the approval data in the environment production; who may: officer" in said
+            assert "it is for the environment development" in qimg("policy", "approvals")
+            qimg(*grant, "keys/officer.key.pem")
+        generate(qimg, *asked)
+    qimg(*("policy", "approve", entries["development"], "--grants", "data"), "--key", "keys/officer.key.pem")
+    states = [a["problem"] for a in qimg("policy", "approvals", "--json")["approvals"]]
+    assert ["development" in s for s in states] == [True, False, True]
+
+
+def test_a_private_key_given_by_mistake_is_shown_to_nobody(qimg):
+    keyed(qimg, "officer")
+    pem = Path("keys/officer.key.pem").read_text()
+    body = pem.splitlines()[1]
+    said = qimg("policy", "use", "solo", "--trust", "keys/officer.key.pem", code=2)
+    assert "got a private key" in said
+    qimg("policy", "init", "mine", "--profile", "team")
+    text = Path("mine/policy.toml").read_text()
+    for row in (f'key = """{pem}"""', f'key = "{body}"', f'key = "officer ed25519 {body}"'):
+        Path("mine/policy.toml").write_text(text + f"\n[[approvals.approver]]\n{row}\nmay = []\n")
+        said += qimg("policy", "lint", "mine", code=1) + qimg("policy", "use", "mine", code=2)
+    Path("mine/policy.toml").write_text(text + '\n[engine]\nkind = "opa"\nurl = "http://me:hunter2@127.0.0.1:1"\n')
+    said += qimg("policy", "lint", "mine", code=1)
+    said += qimg("policy", "use", "team", "--truth", "https://me:hunter2@example.org/digest", code=2)
+    assert not any(body[k : k + 12] in said for k in range(len(body) - 12))
+    assert "hunter2" not in said
+    assert not Path("runs").exists()
+
+
+def test_errors_say_what_was_wanted_and_what_to_do_next(qimg):
+    qimg("policy", "use", "team")
+    keyed(qimg, "officer")
+    key = ("--key", "keys/officer.key.pem")
+    wrong = [
+        (("init", "x", "--profile", "teem"), "did you mean 'team'", "qimg policy list"),
+        (("lint", "nowhere"), "name of a shipped one", "qimg policy list"),
+        (("explain", 99), "no entry 99", "qimg ledger log --kind policy.decided"),
+        (("revoke", 99, *key), "no entry 99", "qimg policy approvals"),
+        (("approve", 0, "--grants", "data", *key), "no decision", "qimg ledger log --kind policy.decided"),
+        (("accept", "nothing.json"), "no approval or revocation in", "--out FILE"),
+        (("accept", "keys/officer.pub"), "not a DSSE envelope", "--out FILE"),
+        (("sign", "nowhere", "--key", "no.pem"), "no policy bundle", "qimg policy init nowhere"),
+        (("use", "team", "--trust", "no.pub"), "there is no key in no.pub", "qimg policy key NAME"),
+        (("revoke", 0, "--key", "no.pem"), "there is no key in no.pem", "qimg policy key NAME"),
+        (("key", "a b"), "letters, digits", "qimg policy key data-officer"),
+        (("lint", "team-rego", "--write-schema"), "no Cedar schema", "qimg policy lint"),
+    ]
+    for argv, said, hint in wrong:
+        error = qimg("policy", *argv, "--json", code=2)["error"]
+        assert said in error["message"], argv
+        assert hint in error["hint"], argv
+    assert "inconclusive: E_UNREACHABLE" in qimg("policy", "test", "team-rego", code=3)
+    assert "inconclusive: E_UNREACHABLE" in qimg("policy", "diff", "team", "team-rego", code=3)
+    qimg("policy", "use", "team-rego")
+    shown = qimg("policy", "show", "--json")
+    assert (shown["server"], shown["revision"]) == ("http://127.0.0.1:8181", "team-1")

@@ -278,9 +278,12 @@ def test_an_engine_decides_in_several_threads(bundles, engines):
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [("sensitivity", "PUBLIC"), ("provider", "acme"), ("zone", ""), ("shots", 2**63)]
+    ("name", "word"),
+    [("sensitivity", "PUBLIC"), ("consent", "Withdrawn"), ("zone", ""), ("cost_micro", 2**63), ("cost_micro", "1")],
 )
-def test_the_schema_refuses_a_foreign_word_too_where_the_typed_input_did_not(name, word, bundles, engines):
+def test_the_schema_refuses_a_foreign_word_that_a_rule_reads_where_the_typed_input_did_not(
+    name, word, bundles, engines
+):
     given = prepare(bundles["solo"].settings, LOCAL)
     object.__setattr__(given, name, word)
     with pytest.raises(EngineFailed) as failed:

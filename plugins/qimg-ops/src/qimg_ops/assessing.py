@@ -1,4 +1,4 @@
-"""Checklists against a record: which rows are met, by which entries (imports checks, incidents; checklists.toml)."""
+"""Checklists against a record: which rows are met, by which entries (imports shown, requirement; checklists.toml)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from qimg_audit.gaps import find_gaps
 from qimg_core.errors import ConfigurationError, UnknownName
 from qimg_core.verdict import Verdict
-from qimg_ops.incidents import incidents
+from qimg_ops.requirement import PROFILE, requirement
+from qimg_ops.shown import CHECKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
@@ -131,26 +131,11 @@ def _met(item: Item, newest: Mapping[str, Entry], signed: Mapping[str, Entry], l
         if verdict != Verdict.PASS.value:
             index = newest[item.passing].index
             return Met(item=item, verdict=Verdict.FAIL, why=f"entry {index} says {verdict}", entries=entries)
-    if item.check and (wrong := _CHECKS[item.check](ledger)):
-        return Met(item=item, verdict=Verdict.FAIL, why=wrong, entries=entries)
-    return Met(item=item, verdict=Verdict.PASS, why=item.check or "on record", entries=entries)
-
-
-def _verify(ledger: Ledger) -> str:
-    done = ledger.verify()
-    return "" if done.ok else str(done.problems[0])
-
-
-def _holes(ledger: Ledger) -> str:
-    holes = [g for g in find_gaps(ledger) if g.hole]
-    return f"{len(holes)} holes; {holes[0].where}: {holes[0].what}" if holes else ""
-
-
-def _incidents(ledger: Ledger) -> str:
-    return ", ".join(f"{i.id} is open" for i in incidents(ledger) if i.open)
-
-
-_CHECKS: dict[str, Callable[[Ledger], str]] = {"verify": _verify, "holes": _holes, "incidents": _incidents}
+    if item.check:
+        shown = CHECKS[item.check](ledger)
+        verdict = Verdict.PASS if shown.holds else Verdict.FAIL
+        return Met(item=item, verdict=verdict, why=shown.why, entries=(*entries, *shown.entries))
+    return Met(item=item, verdict=Verdict.PASS, why="on record", entries=entries)
 
 
 def sign_off(ledger: Ledger, name: str, item: str, *, by: str, document: bytes) -> Entry:
@@ -158,8 +143,8 @@ def sign_off(ledger: Ledger, name: str, item: str, *, by: str, document: bytes) 
 
     Args:
         ledger: open for writing; it signs the entry at its next head. Who signs off is a claim.
-        name: of the profile.
-        item: id of a row for people.
+        name: of the profile, or "requirements".
+        item: id of a row for people; of the requirements its number.
         by: a role.
         document: its digest goes into the entry; keep the document yourself.
 
@@ -167,11 +152,7 @@ def sign_off(ledger: Ledger, name: str, item: str, *, by: str, document: bytes) 
         UnknownName: no such profile or row.
         ConfigurationError: the row is checked from the record, or nobody or nothing is named.
     """
-    rows = {i.id: i for i in checklist(name)[1]}
-    if item not in rows:
-        raise UnknownName(f"row of {name}", item, rows)
-    if not rows[item].by_hand:
-        raise ConfigurationError(f"{item} is checked from the record: {rows[item].how}")
+    _check_by_hand(name, item)
     if not by.strip() or not document:
         raise ConfigurationError("a sign-off names a role and a document that is not empty")
     facts = {
@@ -181,3 +162,16 @@ def sign_off(ledger: Ledger, name: str, item: str, *, by: str, document: bytes) 
         "document": "sha256:" + hashlib.sha256(document).hexdigest(),
     }
     return ledger.append(SIGNED_OFF, facts=facts, claims={"by": by})
+
+
+def _check_by_hand(name: str, item: str) -> None:
+    if name == PROFILE:
+        row = requirement(item)
+        if not row.people:
+            raise ConfigurationError(f"row {item} is not for people: {row.title}", hint=row.do)
+        return
+    rows = {i.id: i for i in checklist(name)[1]}
+    if item not in rows:
+        raise UnknownName(f"row of {name}", item, rows)
+    if not rows[item].by_hand:
+        raise ConfigurationError(f"{item} is checked from the record: {rows[item].how}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from qimg_audit.gaps import find_gaps
-from qimg_core.errors import LedgerError, QimgError
+from qimg_core.errors import LedgerCorrupt, LedgerError, QimgError
 from qimg_core.verdict import Verdict
 from qimg_policy.bundle import find_bundle
 from qimg_policy.cases import read_cases, run_case
@@ -20,7 +20,7 @@ from qimg_policy.lint import lint
 from qimg_rollout.serving import status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from qimg_core.ledger.base import Ledger
@@ -90,12 +90,23 @@ def check_record(ledger: Ledger, settings: GateSettings) -> tuple[Outcome, Outco
     """``verify`` and ``gaps``."""
     done = ledger.verify()
     wrong = [Finding(rule="QG001", message=str(p)) for p in done.problems]
-    holes = [g for g in find_gaps(ledger, late=settings.late) if g.hole]
-    gaps = [Finding(rule="QG002", message=f"{g.kind.value}: {g.where}: {g.what}") for g in holes]
-    return (
-        judged("record verifies", wrong, f"{done.entries} entries, {done.signatures} signatures"),
-        judged("record has no holes", gaps, "no holes"),
-    )
+
+    def holes() -> Outcome:
+        found = [g for g in find_gaps(ledger, late=settings.late) if g.hole]
+        gaps = [Finding(rule="QG002", message=f"{g.kind.value}: {g.where}: {g.what}") for g in found]
+        return judged("record has no holes", gaps, "no holes")
+
+    verified = judged("record verifies", wrong, f"{done.entries} entries, {done.signatures} signatures")
+    return verified, tried("record has no holes", holes)
+
+
+def tried(check: str, call: Callable[[], Outcome]) -> Outcome:
+    """A check over the record; where an entry that it needs cannot be read, it cannot tell."""
+    try:
+        return call()
+    except LedgerCorrupt as error:
+        finding = Finding(rule="QG001", message=f"{error.message}: qimg verify names the first bad entry")
+        return Outcome(check=check, verdict=Verdict.INCONCLUSIVE, what="the record cannot be read", findings=[finding])
 
 
 def check_policies(root: Path, bundles: Iterable[str]) -> Outcome:

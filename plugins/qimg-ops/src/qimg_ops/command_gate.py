@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qimg_core.cli.app import App
 
 _PATH = click.Path(path_type=Path)
+HINT = """--config FILE, or begin with one line: echo 'ledger = "runs"' > gate.toml; all settings: docs/how-to/gate"""
 
 
 def overall(outcomes: list[checks.Outcome]) -> Verdict:
@@ -46,7 +47,7 @@ def run_gate(app: App, settings: GateSettings, root: Path) -> list[checks.Outcom
     """
     where = settings.ledger if "://" in settings.ledger else str(root / settings.ledger)
     with existing_ledger(app, where) as log:
-        done = [*checks.check_record(log, settings), checks.check_incidents(log)]
+        done = [*checks.check_record(log, settings), checks.tried("incidents", lambda: checks.check_incidents(log))]
         asked: list[tuple[str, tuple[str, ...], Callable[[], checks.Outcome]]] = [
             ("policies", settings.policies, lambda: checks.check_policies(root, settings.policies)),
             ("model cards", settings.cards, lambda: checks.check_cards(root, log, settings.cards, settings.sections)),
@@ -60,7 +61,7 @@ def run_gate(app: App, settings: GateSettings, root: Path) -> list[checks.Outcom
         ]
         for name, given, check in asked:
             idle = checks.Outcome(check=name, verdict=Verdict.NOT_APPLICABLE, what="gate.toml names none")
-            done.append(check() if given else idle)
+            done.append(checks.tried(name, check) if given else idle)
     return done
 
 
@@ -80,7 +81,7 @@ def gate(app: App, config: Path, junit: Path | None, sarif: Path | None, markdow
     from qimg_core import __version__
 
     if not config.exists():
-        raise ConfigurationError(f"there is no {config}", hint="see docs/how-to/gate, or --config FILE")
+        raise ConfigurationError(f"there is no {config}", hint=HINT)
     outcomes = run_gate(app, read_settings(config), config.absolute().parent)
     verdict = overall(outcomes)
     if junit is not None:

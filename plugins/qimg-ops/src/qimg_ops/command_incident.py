@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qimg_core.cli.exits import ExitCode
 from qimg_core.cli.options import json_option, ledger_option
 from qimg_core.cli.output import emit, table
 from qimg_core.cli.runs import check_file, existing_ledger
@@ -14,7 +15,13 @@ from qimg_core.storage import write_atomic
 from qimg_ops import incidents as store
 from qimg_ops.containing import affected as list_affected
 from qimg_ops.containing import contain as contain_routes
+from qimg_ops.containing import finish, stop
 from qimg_ops.post_mortem import draft
+from qimg_policy.keys import load_key
+from qimg_rollout.handing import key_option, post_to, wait_option
+from qimg_rollout.stopping import discard as discard_stop
+from qimg_rollout.stopping import missing
+from qimg_rollout.stops import pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +33,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.group()
 def incident() -> None:
-    """Freeze evidence, disable routes, list what is affected, close, report."""
+    """Freeze evidence, disable routes (also while a run is on), list what is affected, close, report."""
 
 
 @incident.command("open")
@@ -67,6 +74,7 @@ def note(app: App, name: str, text: str, ledger: str) -> None:
 def snapshot(app: App, name: str, out: Path, runs: Sequence[str], ledger: str) -> None:
     """Freeze the evidence: a checked bundle, its digest and a signed head on record."""
     with existing_ledger(app, ledger, write=True) as log:
+        finish(log)
         entry = store.snapshot(log, name, out, runs=runs or None)
     f = entry.facts
     emit({"file": str(out), "entry": entry.index, **f}, [f"{out}: {f['entries']} entries, {f['bundle']}"])
@@ -76,21 +84,81 @@ def snapshot(app: App, name: str, out: Path, runs: Sequence[str], ledger: str) -
 @click.argument("name", metavar="ID")
 @click.option("--backend", "backends", multiple=True, metavar="NAME", help="A device, or a driver for all of its.")
 @click.option("--weights", multiple=True, metavar="DIGEST", help="Of weights that shall not be used.")
+@key_option
+@wait_option
 @ledger_option
 @json_option
 @click.pass_obj
-def contain(app: App, name: str, backends: Sequence[str], weights: Sequence[str], ledger: str) -> None:
-    """Disable routes, roll back flags that lead there, and list what they touched."""
-    with existing_ledger(app, ledger, write=True) as log:
-        entry = contain_routes(log, name, backends=backends, weights=weights)
-        log.checkpoint()
-        touched = store.find(log, name).of(store.AFFECTED)[-1].facts
-    f = entry.facts
-    lines = [f"blocked by entry {', '.join(map(str, f['blocks']))}: {', '.join((*backends, *weights))}"]
-    lines += [f"  flag rolled back: {flag}" for flag in f["rolled_back"]]
-    lines.append(f"  affected: {touched['n_runs']} runs, {touched['n_images_entries']} batches of images")
-    lines += [f"  {run}" for run in touched["runs"]]
-    emit({"entry": entry.index, **f, "affected": touched}, lines)
+def contain(
+    app: App,
+    name: str,
+    backends: Sequence[str],
+    weights: Sequence[str],
+    keys: Sequence[Path],
+    wait: float,
+    ledger: str,
+) -> ExitCode:
+    """Disable routes, roll back flags that lead there, and list what they touched; also while a run is on.
+
+    Where another process holds the ledger, it obeys from its next request on and puts the stop on record. Exit code 3
+    where that was not seen within --wait seconds: the stop is written all the same.
+    """
+    signing = [load_key(path) for path in keys]
+    handed = post_to(
+        app,
+        ledger,
+        lambda log: stop(log, name, backends=backends, weights=weights),
+        keys=signing,
+        wait=wait,
+        write=finish,
+    )
+    if handed is None:
+        with existing_ledger(app, ledger, write=True) as log:
+            contain_routes(log, name, backends=backends, weights=weights)
+            log.checkpoint()
+    with existing_ledger(app, ledger) as log:
+        found = store.find(log, name)
+    head = [] if handed is None else handed.lines()
+    document = {} if handed is None else handed.to_json()
+    told = handed is None or (bool(handed.entries) and not handed.holder)
+    if told:
+        entry, touched = found.of(store.CONTAINED)[-1], found.of(store.AFFECTED)[-1].facts
+        document |= {"entry": entry.index, **entry.facts, "affected": touched}
+        head += [f"blocked by entry {', '.join(map(str, entry.facts['blocks']))}: {', '.join((*backends, *weights))}"]
+        head += [f"  flag rolled back: {flag}" for flag in entry.facts["rolled_back"]]
+        head.append(f"  affected: {touched['n_runs']} runs, {touched['n_images_entries']} batches of images")
+        head += [f"  {run}" for run in touched["runs"]]
+    else:
+        head.append("  what it touched is listed by the next `qimg incident` command that finds the ledger free")
+    emit(document, head)
+    return ExitCode.OK if handed is None else handed.code(wait)
+
+
+@incident.command()
+@click.option("--discard", metavar="FILE", help="Put a damaged one aside; its bytes and the reason go on record.")
+@click.option("--reason", default="", metavar="TEXT", help="Why it is put aside.")
+@ledger_option
+@json_option
+@click.pass_obj
+def stops(app: App, discard: str | None, reason: str, ledger: str) -> ExitCode:
+    """Stops that are not on record yet; exit code 1 where one is damaged, or was taken away."""
+    if discard is not None:
+        with existing_ledger(app, ledger, write=True) as log:
+            entry = discard_stop(log, discard, reason=reason)
+        emit({"entry": entry.index, **entry.facts}, [f"entry {entry.index}: {discard} is put aside"])
+        return ExitCode.OK
+    with existing_ledger(app, ledger) as log:
+        found, gone = pending(log), missing(log)
+    lines = [f"waits: {p.digest[:12]} of {p.stop.by}, {p.stop.at}: {p.stop.reason}" for p in found.stops]
+    lines += [f"damaged: {path.name}: {why}" for path, why in found.damaged]
+    lines += [f"gone: {digest[:12]} was written and is neither here nor on record" for digest in gone]
+    document = {
+        "waiting": [{"stop": p.digest, "signed_by": list(p.signed_by), **p.stop.to_json()} for p in found.stops],
+        "damaged": [{"file": path.name, "found": why} for path, why in found.damaged],
+        "gone": list(gone),
+    }
+    emit(document, lines or ["every stop is on record"])
+    return ExitCode.FAILED if found.damaged or gone else ExitCode.OK
 
 
 @incident.command()
@@ -102,6 +170,7 @@ def contain(app: App, name: str, backends: Sequence[str], weights: Sequence[str]
 def affected(app: App, name: str, starts: Sequence[str], ledger: str) -> None:
     """List the runs and images that came of something."""
     with existing_ledger(app, ledger, write=True) as log:
+        finish(log)
         entry = list_affected(log, name, starts)
     f = entry.facts
     emit({"entry": entry.index, **f}, [f"{f['n_runs']} runs, {f['n_images_entries']} batches of images", *f["runs"]])
@@ -118,6 +187,7 @@ def affected(app: App, name: str, starts: Sequence[str], ledger: str) -> None:
 def close(app: App, name: str, cause: str, changes: Sequence[str], release: bool, ledger: str) -> None:
     """End an incident; its evidence has to be frozen."""
     with existing_ledger(app, ledger, write=True) as log:
+        finish(log)
         entry, free = store.close(log, name, cause=cause, changes=changes, release=release)
         log.checkpoint()
         found = store.find(log, name)

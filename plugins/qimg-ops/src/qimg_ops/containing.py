@@ -1,4 +1,8 @@
-"""Containing an incident: blocks, rollbacks, and what was affected (imports incidents, qimg_rollout, tracing)."""
+"""Containing an incident: blocks, rollbacks, and what was affected (imports incidents, qimg_rollout, tracing).
+
+Where another process holds the ledger, `stop` leaves a stop beside it, which that process records and obeys at its next
+request; `finish` adds what only the holder of the ledger can write, once.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,17 @@ from typing import TYPE_CHECKING
 from qimg_core.errors import ConfigurationError, LedgerError
 from qimg_core.trace_graph import NodeKind
 from qimg_core.tracing import starting_point, trace
-from qimg_ops.incidents import AFFECTED, CONTAINED, find
+from qimg_ops.incidents import AFFECTED, CONTAINED, find, incidents
 from qimg_rollout import blocks
-from qimg_rollout.state import in_use, roll_back
+from qimg_rollout.state import BACK, in_use, roll_back
+from qimg_rollout.stopping import propose, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
+    from qimg_rollout.stops import Stop
 
 _SHOWN = 1000
 
@@ -36,33 +42,89 @@ def contain(ledger: Ledger, name: str, *, backends: Sequence[str] = (), weights:
     Raises:
         ConfigurationError: nothing to contain, or the incident is closed.
     """
+    finish(ledger)
     found = find(ledger, name, must_be_open=True)
+    held = {tuple(b.match.items()): b.entry for b in blocks.in_force(ledger)}
+    made, by = [], f"incident {found.id}"
+    matches = _matches(backends, weights)
+    for match in matches:
+        old = held.get(tuple(match.items()))
+        made.append(blocks.block(ledger, match, reason=found.title, by=by).index if old is None else old)
+    back = _flags(ledger, backends)
+    for flag in back:
+        roll_back(ledger, flag, reason=by, by="operator")
+    return _contained(ledger, found.id, made, matches, back)
+
+
+def stop(ledger: Ledger, name: str, *, backends: Sequence[str] = (), weights: Sequence[str] = ()) -> Stop:
+    """The stop that contains an incident, to be posted with `qimg_rollout.stops.post`; the ledger is only read.
+
+    Raises:
+        ConfigurationError: nothing to contain, or the incident is closed.
+    """
+    found = find(ledger, name, must_be_open=True)
+    matches, flags = _matches(backends, weights), _flags(ledger, backends)
+    return propose(ledger, matches=matches, flags=flags, reason=found.title, by=f"incident {found.id}")
+
+
+def finish(ledger: Ledger) -> tuple[Entry, ...]:
+    """Record the stops that wait; for each of an incident add once that it contains it, and what it touched.
+
+    Args:
+        ledger: open for writing.
+    """
+    record(ledger)
+    done = []
+    for found in incidents(ledger):
+        told = {s for e in found.of(CONTAINED) for s in e.facts.get("stops", ())}
+        new = [e for e in found.stops if e.facts["stop"] not in told and e.kind in (blocks.BLOCKED, BACK)]
+        if not new:
+            continue
+        made = [e for e in new if e.kind == blocks.BLOCKED]
+        flags = [str(e.facts["flag"]) for e in new if e.kind == BACK]
+        stops = list(dict.fromkeys(e.facts["stop"] for e in new))
+        matches = [dict(e.facts["match"]) for e in made]
+        done.append(_contained(ledger, found.id, [e.index for e in made], matches, flags, stops))
+    return tuple(done)
+
+
+def _matches(backends: Sequence[str], weights: Sequence[str]) -> list[dict[str, str]]:
     matches = [{"backend": b} for b in backends] + [{"weights": w} for w in weights]
     if not matches:
         raise ConfigurationError("nothing to contain", hint="--backend NAME or --weights DIGEST")
-    held = {tuple(b.match.items()): b.entry for b in blocks.in_force(ledger)}
-    made = []
-    for match in matches:
-        old = held.get(tuple(match.items()))
-        by = f"incident {found.id}"
-        made.append(blocks.block(ledger, match, reason=found.title, by=by).index if old is None else old)
-    flags = in_use(ledger)
-    back = []
-    for flag in () if flags is None else flags.flags.flags.values():
+    return matches
+
+
+def _flags(ledger: Ledger, backends: Sequence[str]) -> list[str]:
+    """The flags whose quantum path runs on one of these devices."""
+    used = in_use(ledger)
+    found = []
+    for flag in () if used is None else used.flags.flags.values():
         device = str(flag.on.get("backend", "simulator"))
         if any(device in (b, b.partition(":")[0]) or device.partition(":")[0] == b for b in backends):
-            roll_back(ledger, flag.name, reason=f"incident {found.id}", by="operator")
-            back.append(flag.name)
+            found.append(flag.name)
+    return found
+
+
+def _contained(
+    ledger: Ledger,
+    incident: str,
+    made: Sequence[int],
+    matches: Sequence[dict[str, str]],
+    back: Sequence[str],
+    stops: Sequence[str] = (),
+) -> Entry:
     facts = {
         "schema": "qimg.incident/1",
-        "incident": found.id,
-        "blocks": made,
-        "matches": matches,
-        "rolled_back": back,
+        "incident": incident,
+        "blocks": list(made),
+        "matches": list(matches),
+        "rolled_back": list(back),
+        **({"stops": list(stops)} if stops else {}),
     }
     entry = ledger.append(CONTAINED, facts=facts)
-    devices = [f"device:{d}" for b in backends for d in _devices(ledger, b)]
-    affected(ledger, name, [*dict.fromkeys(devices), *weights])
+    devices = [f"device:{d}" for m in matches if "backend" in m for d in _devices(ledger, m["backend"])]
+    affected(ledger, incident, [*dict.fromkeys(devices), *(m["weights"] for m in matches if "weights" in m)])
     return entry
 
 

@@ -18,6 +18,7 @@ from qimg_core.errors import ConfigurationError, LedgerError
 from qimg_core.ledger.bundle import check, export
 from qimg_core.verdict import Verdict
 from qimg_rollout import blocks
+from qimg_rollout.stopping import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,10 +47,12 @@ class Incident:
     Args:
         id: ``inc-YYYYMMDD-xxxxxx``.
         entries: its own, in order.
+        stops: entries of its stops that a session put on record, see `qimg_rollout.stopping`.
     """
 
     id: str
     entries: tuple[Entry, ...]
+    stops: tuple[Entry, ...] = ()
 
     def of(self, kind: str) -> tuple[Entry, ...]:
         """Its entries of a kind."""
@@ -68,14 +71,15 @@ class Incident:
         return str(self.entries[0].facts["severity"])
 
     def seconds(self, kind: str) -> int | None:
-        """From the opening to the first entry of a kind; None where there is none."""
-        found = self.of(kind)
+        """From the opening to the first entry of a kind; None where there is none. A stop on record contains."""
+        found = sorted((*self.of(kind), *(self.stops if kind == CONTAINED else ())), key=lambda e: e.index)
         return None if not found else int((_time(found[0]) - _time(self.entries[0])).total_seconds())
 
     @property
     def blocked(self) -> tuple[int, ...]:
         """Entries of the blocks that contain it."""
-        return tuple(b for e in self.of(CONTAINED) for b in e.facts["blocks"])
+        named = [b for e in self.of(CONTAINED) for b in e.facts["blocks"]]
+        return tuple(dict.fromkeys((*named, *(e.index for e in self.stops if e.kind == blocks.BLOCKED))))
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -101,7 +105,10 @@ def incidents(ledger: Ledger) -> tuple[Incident, ...]:
     found: dict[str, list[Entry]] = {}
     for entry in sorted((e for kind in KINDS for e in ledger.entries(kind=kind)), key=lambda e: e.index):
         found.setdefault(entry.facts["incident"], []).append(entry)
-    return tuple(Incident(id=i, entries=tuple(entries)) for i, entries in found.items())
+    stops: dict[str, list[Entry]] = {}
+    for entry in (e for entries in recorded(ledger).values() for e in entries):
+        stops.setdefault(str(entry.facts.get("by", "")).removeprefix("incident "), []).append(entry)
+    return tuple(Incident(id=i, entries=tuple(entries), stops=tuple(stops.get(i, ()))) for i, entries in found.items())
 
 
 def find(ledger: Ledger, name: str, *, must_be_open: bool = False) -> Incident:

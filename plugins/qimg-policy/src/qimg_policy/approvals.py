@@ -1,9 +1,9 @@
-"""Approvals and waivers: who may, for which kind of plan, until when (imports dsse, settings, admission input).
+"""Approvals and waivers: who may, for which kind of plan, until when (imports dsse, revocations, settings).
 
 An approval is a signed in-toto statement in an entry ``policy.approved``. It names the class of plan
-(`AdmissionInput.class_digest`), upper bounds of its sizes and cost, the bundle and the log it is for, and a time. It
-grants one word (`qimg_core.admission_words.Approval`) to the rules, or waives one control. Forged, expired, foreign or
-over-sized ones are not counted, and the decision says so.
+(`AdmissionInput.class_digest`), upper bounds of its sizes and cost, the bundle, its environment, and the log it is for,
+and a time. It grants one word (`qimg_core.admission_words.Approval`) to the rules, or waives one control. Forged,
+expired, revoked, foreign or over-sized ones are not counted, and the decision says so.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from qimg_core.admission_input import BOUNDED, AdmissionInput
 from qimg_core.admission_words import Approval
 from qimg_core.errors import ConfigurationError
 from qimg_policy.dsse import seal, unseal
+from qimg_policy.revocations import revoked, revoked_by, statement_digest
 from qimg_policy.ruling import Finding
+from qimg_policy.settings import Environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
     from qimg_policy.keys import SigningKey
-    from qimg_policy.settings import Approver, Settings
+    from qimg_policy.revocations import Revoked
+    from qimg_policy.settings import Settings
 
 KIND = "policy.approved"
 SCHEMA = "qimg.approval/1"
@@ -44,8 +47,10 @@ class Grant:
         grants: the approval's word, or the waived control's id.
         scope: digest of the class of plan.
         bundle, log: digest of the policy, and origin of the log, that it is for.
+        environment: of that policy.
         bounds: upper bound of each of cost_micro, shots, jobs, rows.
         start, until: UTC.
+        nonce: tells two statements of the same second apart, so that revoking one leaves the other.
     """
 
     kind: Literal["approval", "waiver"]
@@ -53,9 +58,11 @@ class Grant:
     scope: str
     bundle: str
     log: str
+    environment: Environment = Environment.UNNAMED
     bounds: Mapping[str, int | None]
     start: dt.datetime
     until: dt.datetime
+    nonce: str = ""
 
     def predicate(self) -> dict[str, Any]:
         """As it is signed."""
@@ -64,9 +71,11 @@ class Grant:
             "grants": self.grants,
             "bundle": self.bundle,
             "log": self.log,
+            "environment": str(self.environment),
             "bounds": {name: self.bounds[name] for name in BOUNDED},
             "from": f"{self.start:{_TIME}}",
             "until": f"{self.until:{_TIME}}",
+            "nonce": self.nonce,
         }
 
 
@@ -87,6 +96,7 @@ def read_grant(statement: Mapping[str, Any]) -> Grant:
         bounds = {name: p["bounds"][name] for name in BOUNDED}
         good = p["kind"] in ("approval", "waiver") and all(isinstance(p[k], str) for k in ("grants", "bundle", "log"))
         good = good and all(v is None or type(v) is int for v in bounds.values())
+        environment = Environment(p.get("environment", Environment.UNNAMED))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError("not an approval of this program") from error
     if not good:
@@ -97,9 +107,11 @@ def read_grant(statement: Mapping[str, Any]) -> Grant:
         scope="sha256:" + str(subject["digest"]["sha256"]),
         bundle=p["bundle"],
         log=p["log"],
+        environment=environment,
         bounds=bounds,
         start=times[0],
         until=times[1],
+        nonce=str(p.get("nonce", "")),
     )
 
 
@@ -110,30 +122,6 @@ class Granted:
     approvals: tuple[str, ...] = ()
     waived: tuple[str, ...] = ()
     notes: tuple[Finding, ...] = ()
-
-
-def add_grant(ledger: Ledger, settings: Settings, envelope: bytes) -> Entry:
-    """Put an approval into a log.
-
-    Raises:
-        ConfigurationError: nobody who may approve has signed it, it is forged, or it is for another log.
-        LedgerError, StorageError.
-    """
-    opened = unseal(envelope, PREDICATE, [a.key for a in settings.approvers])
-    grant = read_grant(opened.statement)
-    if not opened.signers:
-        known = ", ".join(a.key.name for a in settings.approvers) or "nobody"
-        raise ConfigurationError(f"the approval is signed by none of the policy's approvers ({known})")
-    if grant.log != ledger.origin:
-        raise ConfigurationError(f"the approval is for the log {grant.log}, this one is {ledger.origin}")
-    facts = {
-        "schema": SCHEMA,
-        "class": grant.scope,
-        **grant.predicate(),
-        "signed_by": [k.name for k in opened.signers],
-        "artefacts": {"envelope": ledger.put(envelope)},
-    }
-    return ledger.append(KIND, facts=facts)
 
 
 def granted(ledger: Ledger, settings: Settings, bundle: str, given: AdmissionInput, now: dt.datetime) -> Granted:
@@ -153,23 +141,32 @@ def granted(ledger: Ledger, settings: Settings, bundle: str, given: AdmissionInp
         code = "E_CLOCK" if given.leaves_machine else "I_APPROVAL"
         return Granted(notes=(Finding(code=code, reason=reason, satisfy="set the clock right"),))
     scope, notes = given.class_digest, []
+    withdrawn, wrong = revoked(ledger, settings)
+    void = list(wrong)
     persons: dict[tuple[str, str], set[str]] = {}
     for entry in ledger.entries(kind=KIND):
         if entry.facts.get("class") != scope:
             continue
-        problem, grant, keys = _judge(ledger, entry, settings, bundle, given, now)
-        if problem or grant is None:
+        found = standing(ledger, entry, settings, bundle, now, withdrawn)
+        void += [(index, f"nobody who may revoke entry {entry.index} has signed it") for index in found.void]
+        problem = found.problem or _too_small(found, given)
+        if problem or found.grant is None:
             notes.append(Finding(code="I_APPROVAL", rule=f"entry-{entry.index}", reason=problem))
             continue
-        persons.setdefault((grant.kind, grant.grants), set()).update(keys)
-    found: dict[str, list[str]] = {"approval": [], "waiver": []}
+        persons.setdefault((found.grant.kind, found.grant.grants), set()).update(found.keys)
+    if persons or notes:
+        notes += [
+            Finding(code="I_APPROVAL", rule=f"entry-{index}", reason=f"a revocation that does not count: {why}")
+            for index, why in void
+        ]
+    counted: dict[str, list[str]] = {"approval": [], "waiver": []}
     for (kind, grants), keys in sorted(persons.items()):
         if len(keys) >= settings.persons:
-            found[kind].append(grants)
+            counted[kind].append(grants)
         else:
             reason = f"{kind} {grants}: {len(keys)} of {settings.persons} persons have signed"
             notes.append(Finding(code="I_APPROVAL", reason=reason))
-    return Granted(approvals=tuple(found["approval"]), waived=tuple(found["waiver"]), notes=tuple(notes))
+    return Granted(approvals=tuple(counted["approval"]), waived=tuple(counted["waiver"]), notes=tuple(notes))
 
 
 def _newest(ledger: Ledger) -> dt.datetime | None:
@@ -177,36 +174,85 @@ def _newest(ledger: Ledger) -> dt.datetime | None:
     return dt.datetime.fromisoformat(ledger.entry(n - 1).time) if n else None
 
 
-def _judge(
-    ledger: Ledger, entry: Entry, settings: Settings, bundle: str, given: AdmissionInput, now: dt.datetime
-) -> tuple[str, Grant | None, set[str]]:
-    """Why an approval does not count (empty: it does), and by which keys."""
+@frozen(kw_only=True)
+class Standing:
+    """What an approval's entry is worth, whatever the plan.
+
+    Args:
+        problem: why it counts for nothing; empty where it counts.
+        grant: what it grants; None where it cannot be read.
+        keys: ids of the approvers whose signatures count.
+        revoked: by which entry; None for none.
+        void: entries of revocations by nobody who may revoke it.
+    """
+
+    problem: str
+    grant: Grant | None = None
+    keys: frozenset[str] = frozenset()
+    revoked: int | None = None
+    void: tuple[int, ...] = ()
+
+
+def standing(
+    ledger: Ledger,
+    entry: Entry,
+    settings: Settings,
+    bundle: str,
+    now: dt.datetime,
+    withdrawn: Mapping[str, Sequence[Revoked]],
+) -> Standing:
+    """Does an approval hold at a time, under a policy?
+
+    Args:
+        ledger: where it is.
+        entry: the approval's.
+        settings: of the policy.
+        bundle: the policy's digest.
+        now: UTC.
+        withdrawn: the log's revocations, of `revoked`.
+
+    Raises:
+        LedgerError, StorageError: an artefact is damaged.
+    """
     try:
         opened = unseal(ledger.get(entry.artefacts["envelope"]), PREDICATE, [a.key for a in settings.approvers])
         grant = read_grant(opened.statement)
     except (ConfigurationError, KeyError) as error:
-        return getattr(error, "message", "it has no envelope"), None, set()
-    signers = {k.id for k in opened.signers}
-    keys = {a.key.id for a in settings.approvers if a.key.id in signers and _may(a, grant)}
-    over = [n for n in BOUNDED if not _within(getattr(given, n), grant.bounds[n])]
+        return Standing(problem=getattr(error, "message", "it has no envelope"))
+    signers, here = {k.id for k in opened.signers}, settings.environment
+    may = [a for a in settings.approvers if a.key.id in signers and a.may_grant(grant.kind, grant.grants)]
+    keys = frozenset(a.key.id for a in may if a.acts_in(here))
+    by = revoked_by(settings, opened, withdrawn)
+    void = [] if by is not None else [r.entry for r in withdrawn.get(statement_digest(opened), ())]
     checks = {
-        "it is for another class of plan": grant.scope == given.class_digest,
+        "it is for another class of plan": grant.scope == entry.facts.get("class"),
         f"it is for the log {grant.log}": grant.log == ledger.origin,
+        f"it was revoked by entry {0 if by is None else by.entry}": by is None,
+        f"it is for the environment {grant.environment}, this policy's is {here}": grant.environment is here,
         "it is for another policy: approve again under this one": grant.bundle == bundle,
         f"it expired on {grant.until:{_TIME}}": now < grant.until,
         f"it begins on {grant.start:{_TIME}}": grant.start <= now + SKEW,
         f"it runs for more than {settings.longest_days} days": grant.until - grant.start
         <= dt.timedelta(days=settings.longest_days),
-        f"the plan is larger than what was approved: {', '.join(over)}": not over,
-        f"nobody who may grant {grant.grants} has signed it": bool(keys),
+        f"nobody who may grant {grant.grants} has signed it": bool(may),
+        f"who signed it may not grant {grant.grants} in the environment {here}": bool(keys),
         f"{grant.grants} cannot be waived": grant.kind == "approval" or grant.grants in settings.waivable,
         f"{grant.grants} is no approval": grant.kind == "waiver" or grant.grants in tuple(Approval),
     }
-    return next((why for why, good in checks.items() if not good), ""), grant, keys
+    return Standing(
+        problem=next((why for why, good in checks.items() if not good), ""),
+        grant=grant,
+        keys=keys,
+        revoked=None if by is None else by.entry,
+        void=tuple(void),
+    )
 
 
-def _may(approver: Approver, grant: Grant) -> bool:
-    return approver.waive if grant.kind == "waiver" else grant.grants in approver.may
+def _too_small(found: Standing, given: AdmissionInput) -> str:
+    if found.grant is None:
+        return ""
+    over = [n for n in BOUNDED if not _within(getattr(given, n), found.grant.bounds[n])]
+    return f"the plan is larger than what was approved: {', '.join(over)}" if over else ""
 
 
 def _within(value: int | None, bound: int | None) -> bool:

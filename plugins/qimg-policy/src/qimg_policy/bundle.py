@@ -4,7 +4,8 @@
 
     policy.toml              settings
     *.cedar                  policies, read in the order of their names
-    schema.cedarschema       made from the settings
+    *.rego                   what a policy server is to run, where one decides
+    schema.cedarschema       made from the settings, for Cedar
     tests/*.json             cases
     bundle.dsse.json         signature; not part of the digest
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from qimg_core.errors import ConfigurationError, LedgerCorrupt
+from qimg_core.errors import ConfigurationError, LedgerCorrupt, UnknownName
 from qimg_core.ledger import canonical
 from qimg_core.storage import ensure_folder, sha256_digest, storage_error, write_atomic
 from qimg_policy.dsse import Opened, seal, unseal
@@ -136,9 +137,20 @@ def read_bundle(folder: Path) -> Bundle:
         StorageError: a file cannot be read.
     """
     if not folder.is_dir():
-        raise ConfigurationError(f"there is no policy bundle in {folder}", hint=f"qimg policy init {folder}")
+        raise ConfigurationError(
+            f"there is no policy bundle in {folder}: wanted a folder, or the name of a shipped one",
+            hint=f"qimg policy init {folder} makes one; qimg policy list names the shipped ones",
+        )
     found: dict[str, str] = {}
-    for path in sorted([*folder.glob("*.cedar"), folder / SETTINGS, folder / SCHEMA, *folder.glob("tests/*.json")]):
+    for path in sorted(
+        [
+            *folder.glob("*.cedar"),
+            *folder.glob("*.rego"),
+            folder / SETTINGS,
+            folder / SCHEMA,
+            *folder.glob("tests/*.json"),
+        ]
+    ):
         if not path.exists() and not path.is_symlink():
             continue
         if path.is_symlink():
@@ -202,8 +214,10 @@ def shipped_bundle(name: str) -> Bundle:
         ConfigurationError: none of that name.
     """
     if name not in shipped():
-        raise ConfigurationError(f"no bundle named {name!r} comes with qimg; there are: {', '.join(shipped())}")
+        raise UnknownName("shipped policy bundle", name, shipped(), hint="qimg policy list")
     bundle = read_bundle(_shipped() / name)
+    if bundle.settings.engine.kind != "cedar":
+        return bundle
     return Bundle({**bundle.files, SCHEMA: schema_text(bundle.settings)})
 
 

@@ -20,11 +20,11 @@ from qimg_core.errors import ConfigurationError
 from qimg_policy.kernel import decide
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from qimg_policy.bundle import Bundle
     from qimg_policy.engine import Engine
-    from qimg_policy.ruling import Ruling
+    from qimg_policy.ruling import Finding, Ruling
 
 _LOCAL: dict[str, Any] = {
     "activity": "generate",
@@ -154,6 +154,15 @@ def run_case(engine: Engine, bundle: Bundle, case: Case) -> Outcome:
 def run_cases(engine: Engine, bundle: Bundle) -> tuple[Outcome, ...]:
     """Decide every case of a bundle."""
     return tuple(run_case(engine, bundle, case) for case in read_cases(bundle))
+
+
+def unasked(outcomes: Iterable[Outcome]) -> Finding | None:
+    """Why a policy server could not be asked, where the first such case says so."""
+    for outcome in outcomes:
+        for finding in outcome.ruling.findings:
+            if finding.code in ("E_UNREACHABLE", "E_TIMEOUT"):
+                return finding
+    return None
 
 
 def _set(names: frozenset[str]) -> str:

@@ -2,22 +2,36 @@
 
 Cedar skips a policy whose evaluation fails and may then allow, and without a schema it takes any word. Hence the
 schema with enumerations at every call, and the errors in the answer.
+
+Most of a question's time goes into reading its context against the schema, in proportion to the number of fields. So a
+question holds the fields that its rules read, and no others; the rest was checked as typed input. Forbids and permits
+are asked apart, as Cedar names no permits where a forbid holds. Cedar decides both: that no forbid holds (beside a
+permit of everything), and that a permit does.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
+
 from qimg_policy.engine import Answer, Engine, EngineFailed, Words
-from qimg_policy.rules import read_rules
-from qimg_policy.schema import cedar_context, schema_text
+from qimg_policy.rules import facts_read, read_rules
+from qimg_policy.schema import cedar_context, context_types, schema_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from qimg_core.admission_input import AdmissionInput
     from qimg_policy.bundle import Bundle
     from qimg_policy.rules import Rule
+    from qimg_policy.settings import Settings
+
+_EVERYTHING = "\npermit (principal, action, resource);"
+_POLICY = re.compile(r"\bpolicy(\d+)\b")
 
 
 class CedarEngine(Engine):
@@ -30,20 +44,12 @@ class CedarEngine(Engine):
     name = "cedar"
 
     def __init__(self, bundle: Bundle) -> None:
-        import cedarpy
-
         bundle.check()
-        self._cedar, self._version = cedarpy, f"cedarpy {version('cedarpy')}"
-        self._rules = {f"policy{i}": rule for i, rule in enumerate(bundle.rules)}
-        self._words = {
-            r.id: Words(reason=r.reason, satisfy=r.satisfy, approval=r.approval) for r in self._rules.values()
-        }
-        self._schema = cedarpy.Schema.from_str(schema_text(bundle.settings))
-        self._entities = cedarpy.Entities.from_json_str("[]")  # everything is in the context
-        self._all = cedarpy.PolicySet.from_str(bundle.policies)
-        self._bundle = bundle
-        self._permits: Any = None
-        self._permit_rules: dict[str, Rule] = {}
+        self._version = f"cedarpy {version('cedarpy')}"
+        rules, settings = bundle.rules, bundle.settings
+        self._words = {r.id: Words(reason=r.reason, satisfy=r.satisfy, approval=r.approval) for r in rules}
+        self._forbids = _part([r for r in rules if r.effect == "forbid"], settings, also=_EVERYTHING)
+        self._permits = _part([r for r in rules if r.effect == "permit"], settings)
 
     @property
     def version(self) -> str:
@@ -51,45 +57,78 @@ class CedarEngine(Engine):
         return self._version
 
     def ask(self, given: AdmissionInput) -> Answer:
-        """Evaluate; after a refusal once more without the forbids, to name the controls that are not satisfied."""
-        allow, reasons, errors = self._evaluate(given, self._all)
-        rules = [self._rules[r] for r in reasons]
-        forbids = tuple(sorted(r.id for r in rules if r.effect == "forbid"))
-        permits = [r for r in rules if r.effect == "permit"]
-        if forbids and not errors:
-            _, reasons, errors = self._evaluate(given, self._permit_only())
-            permits = [self._permit_rules[r] for r in reasons]
+        """Evaluate the forbids, then the permits, always both. An error in either is in the answer, and denies."""
+        clear, forbids, errors = self._forbids.evaluate(given)
+        permitted, permits, more = self._permits.evaluate(given)
         return Answer(
-            allow=allow,
-            errors=errors,
+            allow=clear and permitted,
+            errors=(*errors, *more),
             controls=frozenset(r.id for r in permits),
-            forbids=forbids,
+            forbids=tuple(sorted(r.id for r in forbids)),
             obligations=tuple(sorted({str(o) for r in permits for o in r.obligations})),
             words=self._words,
         )
 
-    def _evaluate(self, given: AdmissionInput, policies: Any) -> tuple[bool, list[str], tuple[str, ...]]:
+
+@frozen(kw_only=True, eq=False)
+class _Part:
+    """Some rules of a bundle, ready to be asked.
+
+    Args:
+        rules: by id.
+        text: of the rules, as Cedar has them.
+        policies, schema, entities: parsed.
+        types: of the context.
+        environment: of the bundle.
+    """
+
+    rules: Mapping[str, Rule]
+    text: str
+    policies: Any
+    schema: Any
+    entities: Any
+    types: Mapping[str, str]
+    environment: str
+
+    def evaluate(self, given: AdmissionInput) -> tuple[bool, tuple[Rule, ...], tuple[str, ...]]:
+        """Cedar's decision, the rules that made it, and errors.
+
+        Raises:
+            EngineFailed: Cedar gave no decision.
+        """
+        import cedarpy
+
         request = {
             "principal": {"type": "Run", "id": "run"},
             "action": {"type": "Action", "id": str(given.activity)},
             "resource": {"type": "Device", "id": "device"},
-            "context": cedar_context(given),
+            "context": cedar_context(given, self.types, self.environment),
         }
-        result = self._cedar.is_authorized(request, policies, self._entities, self._schema)
-        errors = tuple(str(e) for e in result.diagnostics.errors)
-        if result.decision not in (self._cedar.Decision.Allow, self._cedar.Decision.Deny):
+        result = cedarpy.is_authorized(request, self.policies, self.entities, self.schema)
+        errors = tuple(self._named(str(e)) for e in result.diagnostics.errors)
+        if result.decision not in (cedarpy.Decision.Allow, cedarpy.Decision.Deny):
             raise EngineFailed("E_UNDEFINED", f"Cedar gave no decision: {'; '.join(errors)[:300]}")
-        return result.decision is self._cedar.Decision.Allow, list(result.diagnostics.reasons), errors
+        names = result.diagnostics.id_annotations_by_reason.values()  # `_EVERYTHING` has no id
+        return result.decision is cedarpy.Decision.Allow, tuple(self.rules[name] for name in names), errors
 
-    def _permit_only(self) -> Any:
-        if self._permits is None:
-            permits = [r.body for r in self._rules.values() if r.effect == "permit"]
-            document = {
-                "templates": {},
-                "staticPolicies": {f"policy{i}": body for i, body in enumerate(permits)},
-                "templateLinks": [],
-            }
-            text = self._cedar.policies_from_json_str(json.dumps(document))
-            self._permit_rules = {f"policy{i}": rule for i, rule in enumerate(read_rules(text))}
-            self._permits = self._cedar.PolicySet.from_str(text)
-        return self._permits
+    def _named(self, error: str) -> str:
+        """An error with the rule's id in place of the number that Cedar gives it."""
+        ids = [rule.id for rule in read_rules(self.text)]
+        return _POLICY.sub(lambda found: ids[int(found[1])] if int(found[1]) < len(ids) else found[0], error)
+
+
+def _part(rules: Sequence[Rule], settings: Settings, also: str = "") -> _Part:
+    import cedarpy
+
+    document = {"templates": {}, "staticPolicies": {f"policy{i:04}": r.body for i, r in enumerate(rules)}}
+    text = cedarpy.policies_from_json_str(json.dumps({**document, "templateLinks": []}))
+    facts = facts_read(rules)
+    return _Part(
+        rules={r.id: r for r in rules},
+        text=text,
+        policies=cedarpy.PolicySet.from_str(text + also),
+        schema=cedarpy.Schema.from_str(schema_text(settings, facts)),
+        entities=cedarpy.Entities.from_json_str("[]"),  # everything is in the context
+        types=context_types(settings, facts),
+        environment=settings.environment,
+    )

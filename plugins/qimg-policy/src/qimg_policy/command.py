@@ -14,9 +14,9 @@ from qimg_core.cli.options import json_option, parse_settings
 from qimg_core.cli.output import emit, table
 from qimg_core.errors import ConfigurationError, UnknownName
 from qimg_core.storage import write_atomic
-from qimg_policy import command_ledger, command_sign
+from qimg_policy import command_approve, command_ledger, command_sign
 from qimg_policy.bundle import SCHEMA, find_bundle, read_bundle, shipped, shipped_bundle, write_bundle
-from qimg_policy.cases import BASES, read_cases, run_case
+from qimg_policy.cases import BASES, read_cases, run_case, unasked
 from qimg_policy.command_text import ruling_document, ruling_lines
 from qimg_policy.gate import engine_of
 from qimg_policy.kernel import decide
@@ -45,10 +45,17 @@ def list_bundles() -> None:
     rows: list[dict[str, Any]] = []
     for name in shipped():
         bundle = shipped_bundle(name)
-        rows.append({"name": name, "summary": _summary(bundle), "rules": len(bundle.rules), "digest": bundle.digest})
-    emit(
-        {"bundles": rows}, table(["NAME", "RULES", "WHAT"], [[r["name"], str(r["rules"]), r["summary"]] for r in rows])
-    )
+        rows.append(
+            {
+                "name": name,
+                "summary": _summary(bundle),
+                "engine": bundle.settings.engine.kind,
+                "rules": len(bundle.rules),  # of Cedar
+                "digest": bundle.digest,
+            }
+        )
+    shown = [[r["name"], r["engine"], str(r["rules"] or "-"), r["summary"]] for r in rows]
+    emit({"bundles": rows}, table(["NAME", "ENGINE", "RULES", "WHAT"], shown))
 
 
 def _summary(bundle: Bundle) -> str:
@@ -97,6 +104,8 @@ def lint(bundle: str, write_schema: bool) -> int:
     """Say what is wrong or doubtful in a bundle; exit code 1 where something is wrong."""
     found = find_bundle(bundle)
     if write_schema:
+        if found.settings.engine.kind != "cedar":
+            raise ConfigurationError(f"{bundle} asks a policy server: it has no Cedar schema", hint="qimg policy lint")
         if bundle in shipped() and not Path(bundle).is_dir():
             raise ConfigurationError(
                 f"{bundle} is a shipped bundle", hint="qimg policy init FOLDER --profile " + bundle
@@ -117,10 +126,16 @@ def lint(bundle: str, write_schema: bool) -> int:
 @click.option("--mutate", is_flag=True, help="Weaken the rules one by one, too: a test has to notice each.")
 @json_option
 def test(bundle: str, mutate: bool) -> int:
-    """Run a bundle's table of cases; exit code 1 where one fails or a mutant survives."""
+    """Run a bundle's table of cases; exit code 1: one fails or a mutant survives; 3: the server cannot be asked."""
     found = find_bundle(bundle)
     engine = engine_of(found)
     outcomes = [run_case(engine, found, case) for case in read_cases(found)]
+    if down := unasked(outcomes):
+        emit(
+            {"bundle": bundle, "verdict": "inconclusive", "reason": str(down)},
+            [f"inconclusive: {down}", f"  {down.satisfy}"],
+        )
+        return ExitCode.INCONCLUSIVE
     failed = [o for o in outcomes if o.problem]
     lines = [f"FAIL {o.case.file}: {o.case.name}: {o.problem}" for o in failed]
     lines.append(f"{bundle}: {len(outcomes) - len(failed)} of {len(outcomes)} cases pass")
@@ -186,12 +201,17 @@ def diff(old: str, new: str) -> int:
     ]
     one, other = engine_of(a), engine_of(b)
     for case in {(c.file, c.name): c for c in (*read_cases(a), *read_cases(b))}.values():
-        was, now = run_case(one, a, case).ruling, run_case(other, b, case).ruling
-        if was.verdict != now.verdict:
-            lines.append(f"! {case.name}: {was.verdict} -> {now.verdict}")
+        was, now = run_case(one, a, case), run_case(other, b, case)
+        if down := unasked((was, now)):
+            emit(
+                {"old": a.digest, "new": b.digest, "reason": str(down)}, [f"inconclusive: {down}", f"  {down.satisfy}"]
+            )
+            return ExitCode.INCONCLUSIVE
+        if was.ruling.verdict != now.ruling.verdict:
+            lines.append(f"! {case.name}: {was.ruling.verdict} -> {now.ruling.verdict}")
     emit({"old": a.digest, "new": b.digest, "differences": lines}, lines or ["no difference"])
     return ExitCode.FAILED if lines or a.digest != b.digest else ExitCode.OK
 
 
-for _command in (*command_sign.COMMANDS, *command_ledger.COMMANDS):
+for _command in (*command_sign.COMMANDS, *command_ledger.COMMANDS, *command_approve.COMMANDS):
     policy.add_command(_command)

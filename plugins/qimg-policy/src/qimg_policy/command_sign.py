@@ -16,7 +16,7 @@ from qimg_core.storage import write_atomic
 from qimg_policy.active import active
 from qimg_policy.bundle import SIGNATURE, find_bundle, read_bundle
 from qimg_policy.keys import load_key, load_public, make_key
-from qimg_policy.pin import check_pinnable, write_pin
+from qimg_policy.pin import check_pinnable, check_truth, write_pin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,8 @@ def use(app: App, bundle: str, trust: Sequence[Path], truth: str, ledger: str) -
     """Pin a bundle in a ledger: from now on it decides there, and a changed one is refused."""
     found = find_bundle(bundle)
     keys = [load_public(path) for path in trust]
-    signers = check_pinnable(found, keys)  # before a ledger is made
+    check_truth(truth)  # before a ledger is made
+    signers = check_pinnable(found, keys)
     with open_ledger(ledger, app.registry) as log:
         entry = write_pin(log, found, keys, truth)
         log.checkpoint()
@@ -98,7 +99,10 @@ def show(app: App, ledger: str) -> int:
     problems = [str(f) for f in found.findings]
     document = {
         "policy": None if bundle is None else bundle.name,
+        "environment": None if bundle is None else str(bundle.settings.environment),
         "digest": None if bundle is None else bundle.digest,
+        "server": "" if bundle is None else bundle.settings.engine.url,
+        "revision": "" if bundle is None else bundle.settings.engine.revision,
         "pinned": None if found.pin is None else found.pin.entry,
         "truth": "" if found.pin is None else found.pin.truth,
         "signed_by": signers,

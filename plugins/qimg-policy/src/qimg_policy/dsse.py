@@ -79,6 +79,25 @@ def envelope(payload: bytes, keys: Iterable[SigningKey]) -> bytes:
     return json.dumps(document, indent=2).encode() + b"\n"
 
 
+def _no_envelope() -> ConfigurationError:
+    return ConfigurationError(
+        "not a DSSE envelope with an in-toto statement",
+        hint="qimg policy approve, waive or revoke with --out FILE writes one",
+    )
+
+
+def predicate_type(data: bytes) -> str:
+    """What kind of statement an envelope claims to hold, unchecked.
+
+    Raises:
+        ConfigurationError: no envelope.
+    """
+    try:
+        return str(json.loads(base64.b64decode(json.loads(data)["payload"], validate=True))["predicateType"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _no_envelope() from error
+
+
 def unseal(data: bytes, predicate_type: str, trusted: Iterable[PublicKey]) -> Opened:
     """Read an envelope and check its signatures against the keys that are trusted.
 
@@ -98,7 +117,7 @@ def unseal(data: bytes, predicate_type: str, trusted: Iterable[PublicKey]) -> Op
         good = good and statement["predicateType"] == predicate_type and isinstance(statement["predicate"], dict)
         good = good and all(isinstance(s["digest"]["sha256"], str) for s in statement["subject"])
     except (ValueError, KeyError, TypeError, binascii.Error, RecursionError, ConfigurationError) as error:
-        raise ConfigurationError("not a DSSE envelope with an in-toto statement") from error
+        raise _no_envelope() from error
     if not good:
         raise ConfigurationError(f"a DSSE envelope of another type, wanted a statement {predicate_type}")
     keys = {k.id: k for k in trusted}

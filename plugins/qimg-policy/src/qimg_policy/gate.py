@@ -92,7 +92,7 @@ def to_decision(ruling: Ruling, policy: Active, backend: str) -> Decision:
     bundle = policy.bundle or policy.agreed
     name = "unreadable" if bundle is None else bundle.name
     refusing = [f for f in ruling.findings if f.refuses]
-    satisfy = [f"{f.rule or f.code}: {f.satisfy}" for f in refusing if f.satisfy]
+    satisfy = [f"{f.rule or f.code}: {f.helps}" for f in refusing if f.helps]
     wanted = sorted({str(f.approval) for f in refusing if f.approval is not None})
     if ruling.verdict == "needs_approval":
         satisfy += [f"qimg policy approve ENTRY --grants {w} --key NAME.key.pem" for w in wanted]
@@ -101,6 +101,7 @@ def to_decision(ruling: Ruling, policy: Active, backend: str) -> Decision:
         **ruling.outcome(),
         "backend": backend,
         "policy": name,
+        "environment": None if bundle is None else str(bundle.settings.environment),
         "bundle": None if bundle is None else bundle.digest,
         "pinned": None if policy.pin is None else policy.pin.entry,
         "signed_by": [k.id for k in policy.signers],
@@ -114,7 +115,7 @@ def to_decision(ruling: Ruling, policy: Active, backend: str) -> Decision:
     return Decision(
         verdict=ruling.verdict,
         policy=f"{name} ({ruling.engine})",
-        reasons=tuple(str(f) for f in ruling.findings if f.refuses or ruling.allowed),
+        reasons=tuple(str(f) for f in ruling.findings if f.refuses or ruling.allowed or f.code == "I_APPROVAL"),
         obligations=ruling.obligations,
         hint="\n  ".join(satisfy),
         record=record,

@@ -43,8 +43,11 @@ class PublicKey:
         except binascii.Error:
             raw = b""
         if len(parts) != 3 or parts[1] != "ed25519" or len(raw) != 32 or not _NAME.fullmatch(parts[0]):
+            # what was offered is not shown: it may be a private key, given by mistake
+            got = "a private key" if "PRIVATE" in line else f"{len(parts)} words that are none"
             raise ConfigurationError(
-                f"a public key is a line 'NAME ed25519 BASE64', got {line[:60]!r}", hint="qimg policy key NAME"
+                f"a public key is a line 'NAME ed25519 BASE64', got {got}",
+                hint="give NAME.pub, as qimg policy key NAME makes",
             )
         return cls(parts[0], raw)
 
@@ -100,7 +103,10 @@ def make_key(name: str, folder: Path) -> tuple[Path, Path]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     if not _NAME.fullmatch(name):
-        raise ConfigurationError(f"{name!r}: a key's name has letters, digits, dot, dash and underscore")
+        raise ConfigurationError(
+            f"{name!r}: a key's name has up to 64 letters, digits, dots, dashes and underscores",
+            hint="qimg policy key data-officer",
+        )
     private, public = ensure_folder(folder) / f"{name}.key.pem", folder / f"{name}.pub"
     for path in (private, public):
         if path.exists():
@@ -124,10 +130,15 @@ def load_key(path: Path) -> SigningKey:
 
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError as error:
+        raise _no_file(path, "NAME.key.pem") from error
     except OSError as error:
         raise storage_error(error, "read", path) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigurationError(f"{path} is no private key in PEM", hint="qimg policy key NAME") from error
+        raise ConfigurationError(
+            f"{path} is no private key in PEM without a password",
+            hint="give NAME.key.pem, as qimg policy key NAME makes",
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigurationError(f"{path}: wanted an Ed25519 key", hint="qimg policy key NAME")
     return SigningKey(path.name.removesuffix(".pem").removesuffix(".key"), key.private_bytes_raw())
@@ -141,7 +152,15 @@ def load_public(path: Path) -> PublicKey:
     """
     try:
         return PublicKey.parse(path.read_text().strip())
+    except FileNotFoundError as error:
+        raise _no_file(path, "NAME.pub") from error
     except OSError as error:
         raise storage_error(error, "read", path) from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is no public key") from error
+        raise ConfigurationError(f"{path} is no public key", hint="qimg policy key NAME makes NAME.pub") from error
+
+
+def _no_file(path: Path, wanted: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"there is no key in {path}: wanted a file {wanted}", hint="qimg policy key NAME makes both"
+    )

@@ -10,11 +10,13 @@ from attrs import frozen
 from qimg_core.errors import ConfigurationError
 from qimg_policy.cases import read_cases
 from qimg_policy.schema import schema_text
+from qimg_policy.settings import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qimg_policy.bundle import Bundle
+    from qimg_policy.cases import Case
 
     _Say = Callable[[str, str], None]
 
@@ -43,8 +45,15 @@ def lint(bundle: Bundle) -> tuple[Remark, ...]:
     except ConfigurationError as cause:
         return (Remark(level="error", where="policy.toml", what=cause.message),)
     approvers = settings.approvers
-    if 0 < len(approvers) < settings.persons:
-        error("policy.toml", f"{settings.persons} persons have to approve, and {len(approvers)} may")
+    here = [a for a in approvers if a.acts_in(settings.environment)]
+    for approver in approvers:
+        if approver not in here:
+            places = ", ".join(approver.environments)
+            warning(
+                "policy.toml", f"{approver.key.name} may act in {places}, and this bundle is {settings.environment}"
+            )
+    if approvers and len(here) < settings.persons:
+        error("policy.toml", f"{settings.persons} persons have to approve, and {len(here)} may")
     if settings.profile == "regulated":
         for name in sorted({"sensitivity", "consent"} & set(settings.context)):
             error(
@@ -53,9 +62,16 @@ def lint(bundle: Bundle) -> tuple[Remark, ...]:
             )
         if not settings.signature_required or not settings.pin_required:
             error("policy.toml", "the profile regulated wants [signature] required = true and [pin] required = true")
+        if settings.environment is Environment.UNNAMED:
+            error("policy.toml", 'the profile regulated wants environment = "development" or "production"')
     if settings.engine.kind == "opa":
         if settings.engine.url.startswith("http://") and "//127.0.0.1" not in settings.engine.url:
             warning("policy.toml [engine]", "the policy server is asked without TLS: somebody on the way could allow")
+        if not settings.engine.revision:
+            warning("policy.toml [engine]", "no revision: whatever rules the server runs decide; name its bundle's")
+        if bundle.policies:
+            warning("*.cedar", 'Cedar policies decide nothing beside [engine] kind = "opa"')
+        _readable(bundle, error, warning)
         return tuple(found)
     try:
         bundle.check()
@@ -74,7 +90,7 @@ def lint(bundle: Bundle) -> tuple[Remark, ...]:
         body = json.dumps(rule.body)
         if '"like"' in body or '"attr": "backend"' in body:
             warning(rule.id, "it compares text: a look-alike name is another name; use provider, region, zone")
-        if rule.approval is not None and approvers and not any(rule.approval in a.may for a in approvers):
+        if rule.approval is not None and approvers and not any(rule.approval in a.may for a in here):
             warning(rule.id, f"nobody may give the approval {rule.approval}")
     _cases(bundle, error, warning)
     return tuple(found)
@@ -83,18 +99,26 @@ def lint(bundle: Bundle) -> tuple[Remark, ...]:
 def _validate(bundle: Bundle, error: _Say) -> None:
     import cedarpy
 
+    names = {f"policy{i}": r.id for i, r in enumerate(bundle.rules)}
     for problem in cedarpy.validate_policies(bundle.policies, schema_text(bundle.settings)).errors:
-        error(str(problem.policy_id), str(problem.error)[:300])
+        name = names.get(str(problem.policy_id), str(problem.policy_id))
+        error(name, str(problem.error)[:300])
 
 
-def _cases(bundle: Bundle, error: _Say, warning: _Say) -> None:
+def _readable(bundle: Bundle, error: _Say, warning: _Say) -> tuple[Case, ...]:
     try:
         cases = read_cases(bundle)
     except ConfigurationError as cause:
         error("tests", cause.message)
-        return
+        return ()
     if not cases:
         warning("tests", "the bundle has no tests")
+    return cases
+
+
+def _cases(bundle: Bundle, error: _Say, warning: _Say) -> None:
+    cases = _readable(bundle, error, warning)
+    if not cases:
         return
     named = {name for c in cases for name in c.rules or ()}
     for rule in bundle.rules:

@@ -78,6 +78,19 @@ def check_pinnable(bundle: Bundle, trusted: Iterable[PublicKey]) -> tuple[Public
     return signers
 
 
+def check_truth(where: str) -> None:
+    """Refuse a source of truth that would put a password on record.
+
+    Raises:
+        ConfigurationError
+    """
+    if "://" in where and ("@" in where or "?" in where or not where.startswith(("http://", "https://"))):
+        raise ConfigurationError(
+            "--truth goes on record: wanted a file, or a http or https URL without a name, a password or a query",
+            hint="--truth https://HOST/policy.digest",
+        )
+
+
 def write_pin(ledger: Ledger, bundle: Bundle, trusted: Iterable[PublicKey], truth: str = "") -> Entry:
     """Pin a bundle: from now on it decides for this ledger, and another one is refused.
 
@@ -88,6 +101,7 @@ def write_pin(ledger: Ledger, bundle: Bundle, trusted: Iterable[PublicKey], trut
         ConfigurationError: the bundle is malformed, or not signed as it, or the policy in force, demands.
         LedgerError, StorageError.
     """
+    check_truth(truth)
     old, keys = read_pin(ledger), tuple(trusted)
     signers = check_pinnable(bundle, keys)
     if old is not None and old.bundle.settings.signature_required and not bundle.signed_by(old.trusted):

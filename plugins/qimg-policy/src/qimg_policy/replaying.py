@@ -57,13 +57,17 @@ def decision_entry(ledger: Ledger, index: int) -> Entry:
         ConfigurationError: the entry is another one.
         LedgerError: there is none.
     """
+    if index >= len(ledger):
+        raise ConfigurationError(
+            f"there is no entry {index}: this log has {len(ledger)}", hint="qimg ledger log --kind policy.decided"
+        )
     entry = ledger.entry(index)
     named = entry.facts.get("decisions" if entry.kind == "plan.refused" else "policy_decisions")
     if entry.kind in ("plan.refused", "plan.admitted") and isinstance(named, list) and named:
         entry = ledger.entry(named[0])
     if entry.kind != KIND:
         raise ConfigurationError(
-            f"entry {index} is {entry.kind}, and no decision", hint="qimg ledger log --kind policy.decided"
+            f"entry {index} is {entry.kind}, and no decision", hint="qimg ledger log --kind policy.decided lists them"
         )
     return entry
 

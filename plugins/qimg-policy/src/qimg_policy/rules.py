@@ -8,13 +8,16 @@ satisfied. A forbid refuses.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
 from qimg_core.admission_words import Approval, Obligation
 from qimg_core.errors import ConfigurationError
-from qimg_policy.settings import NAME
+from qimg_policy.toml_table import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ANNOTATIONS = ("id", "reason", "satisfy", "approval", "obligation")
 
@@ -62,6 +65,34 @@ def read_rules(text: str) -> tuple[Rule, ...]:
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
         raise ConfigurationError(f"two policies have the id {', '.join(twice)}")
     return rules
+
+
+def facts_read(rules: Iterable[Rule]) -> frozenset[str] | None:
+    """The fields of the context that rules read; None where that cannot be told, so that all may be read.
+
+    It can be told where every mention of the context is ``context.field`` or ``context has field``, in Cedar's JSON
+    form (docs.cedarpolicy.com, "JSON policy format"). A field that were missed fails the evaluation of its rule,
+    which refuses.
+    """
+    found: set[str] = set()
+    return frozenset(found) if all(_reads(rule.body.get("conditions", []), found) for rule in rules) else None
+
+
+def _reads(node: Any, found: set[str]) -> bool:
+    if isinstance(node, list):
+        return all(_reads(n, found) for n in node)
+    if not isinstance(node, dict):
+        return True
+    if node.get("Var") == "context":
+        return False
+    for op, value in node.items():
+        if op in (".", "has") and isinstance(value, dict) and value.get("left") == {"Var": "context"}:
+            if not isinstance(value.get("attr"), str):
+                return False
+            found.add(value["attr"])
+        elif op != "Value" and not _reads(value, found):
+            return False
+    return True
 
 
 def _rule(body: dict[str, Any]) -> Rule:

@@ -35,6 +35,17 @@ CODES = {
 }
 """E: refuses. I: is said."""
 
+_SERVER = "qimg policy show names the policy and its server, which has to run and to answer"
+HELPS = {
+    "E_BUNDLE": "qimg policy lint FOLDER says what is wrong with the bundle",
+    "E_SIGNATURE": "qimg policy diff shows what was changed; then qimg policy sign FOLDER --key NAME.key.pem",
+    "E_ENGINE": _SERVER,
+    "E_TIMEOUT": _SERVER,
+    "E_UNREACHABLE": _SERVER,
+    "E_UNDEFINED": _SERVER,
+}
+"""The command that helps, where a finding names none."""
+
 
 @frozen(kw_only=True)
 class Finding:
@@ -53,6 +64,12 @@ class Finding:
     reason: str = ""
     satisfy: str = ""
     approval: Approval | None = None
+
+    @property
+    def helps(self) -> str:
+        """What would satisfy it, with the command that helps."""
+        command = "" if "qimg " in self.satisfy else HELPS.get(self.code, "")
+        return "; ".join(part for part in (self.satisfy, command) if part)
 
     @property
     def refuses(self) -> bool:

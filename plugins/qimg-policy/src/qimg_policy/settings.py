@@ -1,13 +1,11 @@
-"""`Settings`: what a bundle's ``policy.toml`` says (imports admission words, errors, keys).
-
-The file is read strictly: an unknown table or key is an error, as a misspelt control would otherwise control nothing.
-"""
+"""`Settings`: what a bundle's ``policy.toml`` says (imports admission words, errors, keys, toml_table)."""
 
 from __future__ import annotations
 
+import enum
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
@@ -25,13 +23,12 @@ from qimg_core.admission_words import (
 )
 from qimg_core.errors import ConfigurationError
 from qimg_policy.keys import PublicKey
+from qimg_policy.toml_table import NAME, Table
 
 if TYPE_CHECKING:
-    import enum
     from collections.abc import Mapping
 
 FORMAT = "qimg.policy/1"
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _BACKEND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,99}")
 HERE, UNLISTED = "here", "unlisted"
 
@@ -44,6 +41,18 @@ DEFAULTS: dict[str, type[enum.StrEnum]] = {
     "risk_tier": RiskTier,
 }
 """Facts that a bundle may state for all of its runs, where the caller states none."""
+
+
+class Environment(enum.StrEnum):
+    """Where a bundle decides. An approval holds only in the environment that it was signed for."""
+
+    UNNAMED = "unnamed"
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+ENVIRONMENTS = (Environment.DEVELOPMENT, Environment.PRODUCTION)
+"""Those that a bundle may name."""
 
 
 @frozen(kw_only=True)
@@ -68,11 +77,29 @@ class Device:
 
 @frozen(kw_only=True)
 class Approver:
-    """Somebody who may approve: the key, and what for. ``waive``: may waive controls, too."""
+    """Somebody who may approve.
+
+    Args:
+        key: who.
+        may: what for.
+        waive: may waive controls, too.
+        revoke: may revoke what others have signed. What one has signed oneself, one may always revoke.
+        environments: where these rights hold; empty: everywhere.
+    """
 
     key: PublicKey
     may: tuple[Approval, ...]
     waive: bool = False
+    revoke: bool = False
+    environments: tuple[Environment, ...] = ()
+
+    def may_grant(self, kind: str, what: str) -> bool:
+        """The right to sign an approval of that word, or a waiver."""
+        return self.waive if kind == "waiver" else what in self.may
+
+    def acts_in(self, environment: Environment) -> bool:
+        """Do the rights hold there?"""
+        return not self.environments or environment in self.environments
 
 
 @frozen(kw_only=True)
@@ -99,6 +126,7 @@ class Settings:
     Args:
         name, version: of the bundle.
         profile: ``solo``, ``team`` or ``regulated``.
+        environment: where it decides.
         mandatory: control ids, each of which must report positive evidence.
         waivable: those of them that a waiver may lift.
         signature_required: an unsigned bundle, or one signed by nobody who is trusted, decides nothing.
@@ -116,6 +144,7 @@ class Settings:
     version: str
     profile: Literal["solo", "team", "regulated"]
     mandatory: tuple[str, ...]
+    environment: Environment = Environment.UNNAMED
     waivable: tuple[str, ...] = ()
     signature_required: bool = False
     pin_required: bool = False
@@ -148,7 +177,7 @@ def read_settings(text: str) -> Settings:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"policy.toml is no TOML: {error}") from error
-    top = _Table("policy.toml", document)
+    top = Table("policy.toml", document)
     top.word("format", (FORMAT,))
     controls, signature, approvals = top.table("controls"), top.table("signature"), top.table("approvals")
     unreachable, engine, context = top.table("unreachable"), top.table("engine"), top.table("context")
@@ -157,6 +186,7 @@ def read_settings(text: str) -> Settings:
         name=top.match("name", NAME),
         version=top.match("version", re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")),
         profile=top.word("profile", ("solo", "team", "regulated")),
+        environment=Environment(top.word("environment", ENVIRONMENTS) if "environment" in top.left else "unnamed"),
         mandatory=controls.names("mandatory"),
         waivable=controls.names("waivable"),
         signature_required=signature.flag("required"),
@@ -201,7 +231,7 @@ def _consistent(s: Settings) -> None:
         raise ConfigurationError('policy.toml: [engine] kind = "opa" wants url = "http://127.0.0.1:8181"')
 
 
-def _device(t: _Table) -> Device:
+def _device(t: Table) -> Device:
     provider = t.match("provider", NAME)
     if provider in (HERE, UNLISTED):
         raise ConfigurationError(f"policy.toml: a [[device]] cannot have the provider {provider!r}")
@@ -220,76 +250,13 @@ def _device(t: _Table) -> Device:
     return found
 
 
-def _approver(t: _Table) -> Approver:
+def _approver(t: Table) -> Approver:
     found = Approver(
         key=PublicKey.parse(t.match("key", re.compile(r".{1,200}"))),
         may=tuple(Approval(w) for w in t.list("may", tuple(Approval))),
         waive=t.flag("waive"),
+        revoke=t.flag("revoke"),
+        environments=tuple(Environment(w) for w in t.list("environments", ENVIRONMENTS)),
     )
     t.end()
     return found
-
-
-class _Table:
-    """One table, read strictly: `end` refuses what was not asked for."""
-
-    def __init__(self, name: str, values: Any) -> None:
-        if not isinstance(values, dict):
-            raise ConfigurationError(f"{name}: wanted a table, got {values!r}")
-        self.name, self.left = name, dict(values)
-
-    def _wrong(self, key: str, wanted: str, value: object) -> ConfigurationError:
-        return ConfigurationError(f"{self.name}: {key}: wanted {wanted}, got {value!r}")
-
-    def table(self, key: str) -> _Table:
-        return _Table(f"{self.name} [{key}]", self.left.pop(key, {}))
-
-    def tables(self, key: str) -> list[_Table]:
-        found = self.left.pop(key, [])
-        if not isinstance(found, list):
-            raise self._wrong(key, f"[[{key}]] tables", found)
-        return [_Table(f"{self.name} [[{key}]]", t) for t in found]
-
-    def word(self, key: str, words: tuple[str, ...], default: str | None = None) -> Any:
-        value = self.left.pop(key, default)
-        if not isinstance(value, str) or value not in words:
-            raise self._wrong(key, f"one of {', '.join(words)}", value)
-        return value
-
-    def match(self, key: str, pattern: re.Pattern[str], default: str | None = None) -> str:
-        value = self.left.pop(key, default)
-        if value is not None and value == default:
-            return str(value)
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise self._wrong(key, f"a text like {pattern.pattern}", value)
-        return value
-
-    def flag(self, key: str) -> bool:
-        value = self.left.pop(key, False)
-        if not isinstance(value, bool):
-            raise self._wrong(key, "true or false", value)
-        return value
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        value = self.left.pop(key, default)
-        if type(value) is not int or not low <= value <= high:
-            raise self._wrong(key, f"an integer from {low} to {high}", value)
-        return value
-
-    def list(self, key: str, words: tuple[str, ...]) -> list[str]:
-        value = self.left.pop(key, [])
-        if not isinstance(value, list) or any(v not in words for v in value):
-            raise self._wrong(key, f"a list of {', '.join(words)}", value)
-        return value
-
-    def names(self, key: str) -> tuple[str, ...]:
-        value = self.left.pop(key, [])
-        if not isinstance(value, list) or any(not isinstance(v, str) or not NAME.fullmatch(v) for v in value):
-            raise self._wrong(key, "a list of control ids such as reach", value)
-        if len(set(value)) < len(value):
-            raise self._wrong(key, "each control once", value)
-        return tuple(value)
-
-    def end(self) -> None:
-        if self.left:
-            raise ConfigurationError(f"{self.name}: unknown {', '.join(sorted(map(str, self.left)))}")
