@@ -69,11 +69,22 @@ def asked(name: str) -> str:
     )
 
 
-def quality(name: str) -> str | None:
-    """A row of the third table, from the first table of the model's card."""
-    path = CARDS / f"{name}.md"
-    if not path.exists():
-        return None
+def cards(name: str, names: list[str]) -> list[Path]:
+    """The cards of one generator: NAME.md, and NAME-WEIGHTS.md of further weights."""
+    longer = [n for n in names if n.startswith(f"{name}-")]
+    return [
+        path
+        for path in sorted(CARDS.glob(f"{name}*.md"), key=lambda path: path.stem)
+        if path.stem == name
+        or (
+            path.stem.startswith(f"{name}-")
+            and not any(path.stem == n or path.stem.startswith(f"{n}-") for n in longer)
+        )
+    ]
+
+
+def quality(path: Path) -> str:
+    """A row of the third table, from the first tables of a card."""
     text = path.read_text(encoding="utf-8")
 
     def row(metric: str) -> list[str]:
@@ -81,11 +92,14 @@ def quality(name: str) -> str | None:
         return ["-"] * 3 if found is None else [cell.strip() for cell in found[1].split("|")]
 
     sizes = row("N v test images")
+    _, _, spent = text.partition("| arm | seconds | requests |")
+    taken = dict(re.findall(r"^\| (\w+) \| ([\d.]+) \|", spent, re.MULTILINE)[:3])
+    seconds = [taken.get(arm, "-") for arm in ("quantum", "twin", "bypass")]
     cells = [
-        f"{a}<br>{b}<br>{c}"
-        for a, b, c in zip(row("frechet_ratio"), row("coverage"), row("class_accuracy"), strict=True)
+        f"{a}<br>{b}<br>{c}<br>{s}"
+        for a, b, c, s in zip(row("frechet_ratio"), row("coverage"), row("class_accuracy"), seconds, strict=True)
     ]
-    return f"| [`{name}`](../models/{name}.md) | {' | '.join(cells)} | {sizes[0]} |"
+    return f"| [`{path.stem}`](../models/{path.name}) | {' | '.join(cells)} | {sizes[0]} |"
 
 
 def page() -> str:
@@ -94,7 +108,7 @@ def page() -> str:
     every = sorted(spec.name for spec in registry.specs("generator").values())
     names = [n for n in every if registry.load("generator", n).config_type().arm is Arm.QUANTUM]
     classical = [n for n in every if n not in names]
-    shown = [row for name in names if (row := quality(name)) is not None]
+    shown = [quality(path) for name in names for path in cards(name, names)]
     return "\n".join(
         [
             HEAD,
@@ -118,7 +132,8 @@ def page() -> str:
             "",
             "## Measured",
             "",
-            "Training seed 1 of each card: Frechet distance over its floor, coverage, class accuracy, with 95 % intervals.",
+            "Training seed 1 of each card: Frechet distance over its floor, coverage, class accuracy, with 95 % intervals; and the seconds that",
+            "all images took on the machine that the card names (`-`: the card is older than that count).",
             "",
             "| generator | quantum | twin | bypass | N v test images |",
             "|---|---|---|---|---|",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_run(
-    app: App, run: RunOptions, activity: Literal["train", "generate"], *, planning: bool = False
+    app: App, run: RunOptions, activity: Literal["train", "generate", "execute"], *, planning: bool = False
 ) -> Iterator[Session]:
     """A session that ends with the block; an error that leaves it carries the run id where a record was begun.
 

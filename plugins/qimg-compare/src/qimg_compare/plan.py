@@ -33,9 +33,10 @@ class Role(StrEnum):
     SEPARABLE = "separable"  # is entanglement used?
     FROZEN = "frozen"  # is training the circuit useful?
     FIXED_OBSERVABLE = "fixed-observable"  # is training the observable useful?
+    CLASSICAL_LOSS = "classical-loss"  # is a quantum kernel in the loss useful?
     SKIP_CUT = "skip-cut"  # what is left where nothing goes past the layer?
     PARAMETER_MATCHED = "parameter-matched"  # a classical layer of as many parameters
-    LATENCY_MATCHED = "latency-matched"  # a classical layer of the same time an image
+    LATENCY_MATCHED = "latency-matched"  # a classical layer that is trained for as long as the circuit
     SURROGATE = "surrogate"  # can the circuit be replaced by a classical stand-in?
     BYPASS = "bypass"  # is the layer needed at all?
     BEST_CLASSICAL = "best-classical"  # no constraints
@@ -66,10 +67,12 @@ class ArmPlan:
         role: which question it answers.
         settings: of the model; reals as text.
         weights: a shipped name or a file, ``{seed}`` in it stands for the paired seed; None: trained here.
-        steps: of the training; 0 with weights.
+        steps: of the training; 0 with weights, and where ``time_of`` decides.
         trials: of tuning that were made for this arm, as declared.
         backend, noise, shots: where and how its circuits run.
         max_cost: what a session of it may spend, exactly, in the provider's unit; a device that is paid for needs it.
+        time_of: the arm whose measured training time at the same seed this one is trained for.
+        surrogate_of: the arm whose weights make the images here, its circuit replaced by a fitted surrogate.
     """
 
     name: str
@@ -84,10 +87,20 @@ class ArmPlan:
     noise: str | None = None
     shots: int | None = None
     max_cost: str | None = None
+    time_of: str | None = None
+    surrogate_of: str | None = None
+
+    @property
+    def needs(self) -> str | None:
+        """The arm whose run at the same seed has to be there first."""
+        return self.time_of or self.surrogate_of
 
     def to_json(self) -> dict[str, Any]:
-        """Canonical form, without floats."""
+        """Canonical form, without floats; what most arms do not have is left out of those."""
         found = {f.name: getattr(self, f.name) for f in fields(ArmPlan)}
+        for key in ("time_of", "surrogate_of"):
+            if found[key] is None:
+                del found[key]
         return {**found, "arm": self.arm.value, "role": self.role.value, "settings": dict(self.settings)}
 
 

@@ -87,6 +87,8 @@ _ARM: dict[str, type | tuple[type, ...]] = {
     "noise": str,
     "shots": int,
     "max_cost": str,
+    "time_of": str,
+    "surrogate_of": str,
 }
 _SHARED = ("generator", "steps", "trials", "backend", "noise", "shots", "max_cost")
 
@@ -99,7 +101,11 @@ def parse_plan(document: Mapping[str, Any]) -> ComparePlan:
         if key not in document:
             raise ConfigurationError(f"the plan lacks {key!r}", hint="see docs/how-to/compare.md")
     defaults = {k: document[k] for k in _SHARED if k in document}
-    arms = tuple(_arm(name, table, defaults, document.get("settings", {})) for name, table in document["arms"].items())
+    tables = document["arms"]
+    arms = tuple(
+        _arm(name, _copied(name, table, tables), defaults, document.get("settings", {}))
+        for name, table in tables.items()
+    )
     seeds = document.get("seeds", SEEDS)
     made = ComparePlan(
         name=document["name"],
@@ -135,8 +141,11 @@ def _arm(name: str, table: Any, defaults: Mapping[str, Any], settings: Mapping[s
         raise ConfigurationError(f"{where} names no generator", hint="see `qimg plugin list`")
     arm = _word(Arm, given.get("arm", "quantum"), "arm")
     weights = given.get("weights")
-    steps = 0 if weights is not None else given.get("steps", 0)
-    if weights is None and steps < 1:
+    derived = not _DERIVED.keys().isdisjoint(table)
+    steps = 0 if weights is not None or derived else given.get("steps", 0)
+    if "time_of" in table and ("steps" in table or weights is not None):
+        raise ConfigurationError(f"{where} is trained for the time of another arm: it has neither steps nor weights")
+    if weights is None and steps < 1 and not derived:
         raise ConfigurationError(f"{where} has neither weights nor steps to train", hint="steps = 2000")
     if given.get("trials", 1) < 1 or given.get("shots", 1) < 1:
         raise ConfigurationError(f"{where}: trials and shots are 1 or more")
@@ -145,7 +154,7 @@ def _arm(name: str, table: Any, defaults: Mapping[str, Any], settings: Mapping[s
         name=name,
         generator=given["generator"],
         arm=arm,
-        role=_role(where, arm, given.get("role")),
+        role=_role(where, arm, given.get("role", next((r for k, r in _DERIVED.items() if k in table), None))),
         settings={k: _plain(k, v) for k, v in {**settings, **given.get("settings", {})}.items()},
         weights=weights,
         steps=steps,
@@ -154,7 +163,28 @@ def _arm(name: str, table: Any, defaults: Mapping[str, Any], settings: Mapping[s
         noise=given.get("noise"),
         shots=given.get("shots"),
         max_cost=given.get("max_cost"),
+        time_of=table.get("time_of"),
+        surrogate_of=table.get("surrogate_of"),
     )
+
+
+_DERIVED = {"time_of": Role.LATENCY_MATCHED.value, "surrogate_of": Role.SURROGATE.value}
+
+
+def _copied(name: str, table: Any, tables: Mapping[str, Any]) -> Any:
+    """The table of a surrogate: model and device are those of the arm that it stands in for."""
+    if not isinstance(table, dict) or "surrogate_of" not in table:
+        return table
+    if more := sorted(set(table) - {"surrogate_of", "trials"}):
+        raise ConfigurationError(
+            f"the arm {name!r} has everything from the arm it stands in for, but says {', '.join(more)}",
+            hint=f"[arms.{name}] has only surrogate_of = ...",
+        )
+    source = tables.get(table["surrogate_of"])
+    if source is None:
+        raise UnknownName("arm", str(table["surrogate_of"]), tables)
+    taken = ("generator", "arm", "settings", "backend", "noise", "shots", "max_cost")
+    return {**{k: source[k] for k in taken if isinstance(source, dict) and k in source}, **table}
 
 
 def _role(where: str, arm: Arm, given: str | None) -> Role:
@@ -162,7 +192,7 @@ def _role(where: str, arm: Arm, given: str | None) -> Role:
     role: Role = natural if given is None else _word(Role, given, "role")
     if role in (natural, Role.SURROGATE, Role.SKIP_CUT):
         return role
-    if role is Role.FIXED_OBSERVABLE and arm in (Arm.QUANTUM, Arm.SEPARABLE):
+    if role in (Role.FIXED_OBSERVABLE, Role.CLASSICAL_LOSS) and arm in (Arm.QUANTUM, Arm.SEPARABLE):
         return role
     if role in CLASSICAL - {Role.BYPASS} and arm in (Arm.TWIN, Arm.BYPASS):
         return role
@@ -199,6 +229,8 @@ def _check(plan: ComparePlan) -> None:
             raise ConfigurationError(f"{key}: wanted a number above 0, got {value}")
     if plan.n < 2 or (plan.size is not None and plan.size < 1):
         raise ConfigurationError(f"wanted n >= 2 and size >= 1, got {plan.n} and {plan.size}")
+    for one in plan.arms:
+        _check_needs(plan, one)
     if (role := plan.arm(plan.candidate).role) is not Role.QUANTUM:
         raise ConfigurationError(f"the candidate {plan.candidate!r} is a quantum arm, this one is {role.value}")
     if (role := plan.arm(plan.reference).role) not in CLASSICAL:
@@ -206,6 +238,22 @@ def _check(plan: ComparePlan) -> None:
         raise ConfigurationError(
             f"the reference {plan.reference!r} is a classical arm, this one is {role.value}", hint=f"one of {allowed}"
         )
+
+
+def _check_needs(plan: ComparePlan, one: ArmPlan) -> None:
+    if one.needs is None:
+        return
+    source = plan.arm(one.needs)
+    if one.time_of is not None and one.surrogate_of is not None:
+        raise ConfigurationError(f"the arm {one.name!r} has time_of and surrogate_of, wanted one")
+    if source.needs is not None:
+        raise ConfigurationError(f"the arm {one.name!r} builds on {source.name!r}, which builds on another")
+    if one.time_of is not None and source.weights is not None:
+        raise ConfigurationError(f"{one.name!r} wants the training time of {source.name!r}, which brings weights")
+    if one.time_of is not None and one.role is not Role.LATENCY_MATCHED:
+        raise ConfigurationError(f"the arm {one.name!r} has time_of, so its role is latency-matched")
+    if one.surrogate_of is not None and source.arm in (Arm.TWIN, Arm.BYPASS):
+        raise ConfigurationError(f"the arm {source.name!r} runs no circuit that a surrogate could replace")
 
 
 def _typed(table: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:

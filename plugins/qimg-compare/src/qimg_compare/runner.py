@@ -19,7 +19,7 @@ from qimg_compare.result import read_result, run_folder
 from qimg_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from qimg_compare.plan import ComparePlan
@@ -84,15 +84,17 @@ def run_all(
     there = finished(plan, folder, seeds)
     todo = [(arm, seed) for seed in seeds for arm in plan.names if (arm, seed) not in there]
     failures: list[Failure] = []
+    ready = set(there)
+    needs = {a.name: a.needs for a in plan.arms}
     if not todo:
         return ()
     context = _context(plan, registry)
     running: dict[Any, tuple[Any, Key]] = {}
-    todo.reverse()
     try:
         while todo or running:
-            while todo and len(running) < jobs:
-                arm, seed = todo.pop()
+            while len(running) < jobs and (key := _next(todo, needs, ready)) is not None:
+                arm, seed = key
+                todo.remove(key)
                 process = _start(context, folder, arm, seed, registered)
                 running[process.sentinel] = (process, (arm, seed))
             for sentinel in wait(list(running)):
@@ -100,15 +102,36 @@ def run_all(
                 process.join()
                 found = read_result(run_folder(folder, arm, seed), plan=plan.digest, arm=arm, seed=seed)
                 reason = None if found is not None else _reason(run_folder(folder, arm, seed), process.exitcode)
-                if reason is not None:
-                    failures.append(Failure(arm=arm, seed=seed, reason=reason))
-                if done is not None:
-                    done(arm, seed, reason)
+                if reason is None:
+                    ready.add((arm, seed))
+                for each, why in _ended(arm, seed, reason, todo, needs):
+                    failures.append(Failure(arm=each, seed=seed, reason=why))
+                    if done is not None:
+                        done(each, seed, why)
+                if reason is None and done is not None:
+                    done(arm, seed, None)
     finally:
         for process, _ in running.values():
             process.kill()
             process.join()
     return tuple(failures)
+
+
+def _next(todo: Sequence[Key], needs: Mapping[str, str | None], ready: set[Key]) -> Key | None:
+    """The first run that builds on no other, or on one that is there."""
+    return next((k for k in todo if (need := needs.get(k[0])) is None or (need, k[1]) in ready), None)
+
+
+def _ended(
+    arm: str, seed: int, reason: str | None, todo: list[Key], needs: Mapping[str, str | None]
+) -> list[tuple[str, str]]:
+    """What failed with a run that ended: itself, and those that build on it, which are taken off the list."""
+    if reason is None:
+        return []
+    lost = [k for k in todo if needs.get(k[0]) == arm and k[1] == seed]
+    for key in lost:
+        todo.remove(key)
+    return [(arm, reason), *((name, f"it builds on {arm}, whose run failed") for name, _ in lost)]
 
 
 def _start(context: Any, folder: Path, arm: str, seed: int, registered: str) -> Any:

@@ -55,7 +55,7 @@ class Summary:
         runs: every run's own, by name: what differences of arms are taken of.
         parameters: trained numbers; 0 for controls.
         trials: of tuning, as declared.
-        steps: of training.
+        steps: of training, the mean over seeds.
         executions, shots: of training and sampling.
         train_seconds: None where weights were given or not every time is known.
         seconds_per_image: median over seeds.
@@ -128,7 +128,7 @@ def summary(plan: ComparePlan, name: str, results: Sequence[RunResult]) -> Summa
         runs={m: tuple(_at(r, found) for r in results if (found := r.metrics.get(m))) for m in plan.every_metric},
         parameters=max((r.parameters.get("total", 0) for r in results), default=0),
         trials=0 if arm is None else arm.trials,
-        steps=0 if arm is None else arm.steps,
+        steps=round(_average([r.steps for r in results])),
         executions=_average([r.train_executions + r.sample_executions for r in results]),
         shots=_average([r.train_shots + r.sample_shots for r in results]),
         train_seconds=_average(known) if known and len(known) == len(trained) else None,

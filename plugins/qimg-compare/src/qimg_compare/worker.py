@@ -7,7 +7,6 @@ that was killed, and ends at once when the process that started it is gone.
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import os
 import signal
@@ -24,8 +23,11 @@ import numpy as np
 import torch
 
 from qimg_compare.bench import Bench, open_bench
+from qimg_compare.equal_time import equal_time
+from qimg_compare.operation import operation
 from qimg_compare.plan import ArmPlan, ComparePlan, plan_from_json
 from qimg_compare.result import Head, Measured, RunResult, run_folder, write_result
+from qimg_compare.stand_in import stand_in
 from qimg_core.budget import Budget
 from qimg_core.cli.options import parse_amount
 from qimg_core.errors import QimgError, WeightsError
@@ -40,12 +42,10 @@ from qimg_core.storage import ensure_folder, sha256_digest, write_atomic
 from qimg_core.training import state_path, train
 from qimg_core.weights import load_weights
 from qimg_metrics.evaluation import evaluate_against
-from qimg_metrics.image.acceptance import per_accepted
 
 if TYPE_CHECKING:
     from qimg_core.generator import Generator
     from qimg_core.images import TrainStep
-    from qimg_metrics.bootstrap import Estimate
 
 PLAN, LOG, ERROR = "plan.json", "log.txt", "error.json"
 EVERY = 250
@@ -104,7 +104,7 @@ def make_run(home: Path, arm: str, seed: int, registered: str, registry: Registr
     if arm in plan.controls:
         result = _control(base, bench, own, registry)
     else:
-        result = _model(base, plan, plan.arm(arm), bench, own, registry)
+        result = _model(base, plan, plan.arm(arm), bench, home, own, registry)
     with open_ledger(own / "ledger", registry, create=False, read_only=True) as log:
         head = Head(origin=log.origin, size=len(log), checkpoint=sha256_digest(log.checkpoints()[-1]))
     result = attrs.evolve(result, log=head)
@@ -128,7 +128,9 @@ def _control(base: RunResult, bench: Bench, own: Path, registry: Registry) -> Ru
         return _measured(session, result, images, bench, conditional=True, own=own)
 
 
-def _model(base: RunResult, plan: ComparePlan, arm: ArmPlan, bench: Bench, own: Path, registry: Registry) -> RunResult:
+def _model(
+    base: RunResult, plan: ComparePlan, arm: ArmPlan, bench: Bench, home: Path, own: Path, registry: Registry
+) -> RunResult:
     given: dict[str, Any] = {
         "seed": base.seed,
         "backend": arm.backend,
@@ -139,7 +141,15 @@ def _model(base: RunResult, plan: ComparePlan, arm: ArmPlan, bench: Bench, own: 
     }
     result = base
     weights: str | Path
-    if arm.weights is None:
+    if arm.time_of is not None:
+        arm = attrs.evolve(arm, steps=equal_time(home, own, plan, arm, bench.train, given).steps)
+    if arm.surrogate_of is not None:
+        made = stand_in(home, own, plan, arm, given)
+        weights, given["backend"] = made.weights, made.backend
+        result = attrs.evolve(
+            base, train_executions=made.executions, train_shots=made.shots, cost=made.cost, runs=(made.run,)
+        )
+    elif arm.weights is None:
         weights = own / "weights.safetensors"
         if not _trained(weights, arm, bench, base.seed):
             result = _train(result, arm, bench, weights, own, given)
@@ -256,31 +266,13 @@ def _measured(
     found = evaluate_against(images.pixels.copy(), asked, bench.reference, allow_small=True)
     metrics = {e.name: Measured(value=e.value, low=e.low, high=e.high, n=e.n) for e in found.estimates}
     if result.arm not in ("real", "copy"):
-        metrics |= _operation(result, found.accepted)
+        metrics |= operation(result, found.accepted)
     result = attrs.evolve(result, metrics=metrics)
     body = canonical.dumps(result.to_json())
     facts = {"plan": result.plan, "arm": result.arm, "seed": result.seed, "artefacts": {"result": session.put(body)}}
     session.record("compare.measured", {"schema": "qimg.compare.measured/1", **facts})
     images[: min(len(images), SHOWN)].save(own / "images.png", columns=10)
     return result
-
-
-def _operation(result: RunResult, share: Estimate | None) -> dict[str, Measured]:
-    """Seconds and money of an image, and of an accepted one; without classes, every image is accepted."""
-
-    def each(e: Estimate) -> Measured:
-        high = e.high if math.isfinite(e.high) else e.value  # perhaps none is accepted: no upper end can be given
-        return Measured(value=e.value, low=e.low, high=high, n=e.n)
-
-    seconds = result.sample_seconds / result.n
-    made = {"seconds_per_image": Measured(value=seconds, low=seconds, high=seconds, n=result.n)}
-    for name, total in (("seconds", result.sample_seconds), ("cost", float(result.cost))):
-        whole = f"{name}_per_accepted_image"
-        if share is None:
-            made[whole] = Measured(value=total / result.n, low=total / result.n, high=total / result.n, n=result.n)
-        elif share.value > 0:
-            made[whole] = each(per_accepted(total, share, name=whole, unit=name))
-    return made
 
 
 def _end_with_parent() -> None:

@@ -36,6 +36,11 @@ def qimg_generators() -> list[GeneratorSpec]:
             target="qimg_gan.latent:LatentGan",
             summary="a circuit with noise in every layer makes latent vectors, a decoder makes them images",
         ),
+        GeneratorSpec(
+            name="latent-mmd",
+            target="qimg_gan.moment_matching:LatentMmd",
+            summary="the circuit of latent-gan, trained by a quantum kernel instead of a critic",
+        ),
     ]
 
 

@@ -5,7 +5,7 @@ The group ``qimg drift`` with this command in it is what the plugin supplies.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -83,7 +83,7 @@ def kernel(
         sets = _sample(log, entries, bits, latents, network)
         what = source_of(base.sets, sets)
     was, now = (_rows(s, what, most) for s in (base.sets, sets))
-    with open_run(app, run, cast("Any", "execute"), planning=dry_run) as session:
+    with open_run(app, run, "execute", planning=dry_run) as session:
         plans = planned(session, kernels, len(was) + len(now))
         if dry_run:
             _say(plans)
