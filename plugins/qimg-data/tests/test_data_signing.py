@@ -70,7 +70,7 @@ def check(folder, path, **more):
     return check_manifest(path, folder, Rules(trusted=[str(KEY.public)], signature_required=True), **more)
 
 
-def test_retention_ends_with_the_day_and_a_clock_set_back_does_not_prolong_it(tmp_path):
+def test_retention_ends_with_the_day_and_a_clock_set_back_does_not_prolong_it(tmp_path, monkeypatch):
     folder = tmp_path / "data"
     folder.mkdir()
     made = from_fields({**FIELDS, "retention_until": "2026-03-01"})
@@ -87,6 +87,10 @@ def test_retention_ends_with_the_day_and_a_clock_set_back_does_not_prolong_it(tm
         today = dt.datetime.fromisoformat(ledger.entry(0).time).date()
         found = check_manifest(path, folder, Rules(), ledger=ledger, now=early)
         assert today > dt.date(2026, 3, 1) and [f.code for f in found.findings] == ["D_RETENTION"]
+        monkeypatch.setattr("qimg_core.ledger.log.utc_now", lambda: "2026-02-01T00:00:00.000000Z")
+        ledger.append("note", facts={})  # what a run under that clock writes first does not hide the later time
+        found = check_manifest(path, folder, Rules(), ledger=ledger, now=early)
+        assert ledger.entry(1).time < "2026-03" and [f.code for f in found.findings] == ["D_RETENTION"]
 
 
 def test_consent_may_grow_old(tmp_path):

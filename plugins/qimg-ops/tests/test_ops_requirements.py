@@ -121,6 +121,7 @@ def test_every_kind_that_a_row_names_is_written_by_the_program():
             text.splitlines() if writes else [line for line in text.splitlines() if re.match(r"[A-Z_]+\b.* = ", line)]
         )
         written |= set(re.findall(r'"([a-z]+\.[a-z_]+)"', "\n".join(lines)))
+        written |= set(re.findall(r'\.record\("([a-z]+)"', text))
     kinds = {(w.kind, row.number) for row in ROWS for word in row.words for w in parse(word)}
     assert sorted(k for k in kinds if k[0] not in written) == []
     assert "weights.saved" in written
@@ -231,6 +232,17 @@ def test_a_run_that_sent_jobs_undecided_or_unbounded_is_found():
         assert (unbounded.holds, unbounded.entries) == (False, (8,))
         ledger.append("budget.reserved", run="20261121-000000-00000003", facts={})
         assert CHECKS["bounded"](ledger).holds is True
+        ledger.append("run.started", run="20261121-000000-00000004", facts={"activity": "generate"})
+        ledger.append("jobs.intended", run="20261121-000000-00000004", facts={"jobs": [0]})
+        assert CHECKS["bounded"](ledger).holds is False
+
+
+def test_a_decision_after_the_jobs_were_sent_allowed_nothing():
+    with MemoryLedger() as ledger:
+        sent(ledger, "20261121-000000-00000001", cost="1")
+        ledger.append("policy.decided", run="20261121-000000-00000001", facts={"verdict": "allow"})
+        found = CHECKS["decided"](ledger)
+        assert (found.holds, found.entries) == (False, (1,))
 
 
 def test_what_comes_out_again_below_the_level_is_not_met():

@@ -174,6 +174,42 @@ def test_a_clock_behind_the_newest_entry_counts_as_set_back(ledger, settings, pl
     assert [n.code for n in granted(ledger, settings, BUNDLE, here, now - DAY / 2).notes] == ["I_APPROVAL"]
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the log: what it says is the time of the next entries."""
+    import qimg_core.ledger.log as log
+
+    return lambda time: monkeypatch.setattr(log, "utc_now", lambda: f"{time:%Y-%m-%dT%H:%M:%S.%fZ}")
+
+
+def test_entries_under_a_clock_that_was_set_back_do_not_hide_it(ledger, settings, plan, now, clock):
+    add_grant(ledger, settings, sign_grant(grant(plan, ledger, now), ALICE))
+    clock(now + 3 * DAY)
+    ledger.append("a.run", facts={})
+    back = now + DAY / 2  # the approval would hold
+    clock(back)
+    ledger.append("a.run", facts={})
+    found = granted(ledger, settings, BUNDLE, plan, back)
+    assert (found.approvals, [n.code for n in found.notes]) == ((), ["E_CLOCK"])
+    assert f"{now + 3 * DAY:%Y-%m-%dT%H:%M:%SZ}" in found.notes[0].reason
+
+
+def test_an_approval_that_an_entry_outlived_stays_expired_wherever_the_pin_is(ledger, settings, plan, now, clock):
+    clock(now + 3 * DAY)  # a wrong time before the approval says nothing about it
+    ledger.append("a.run", facts={})
+    clock(now)
+    add_grant(ledger, settings, sign_grant(grant(plan, ledger, now), ALICE))
+    back = now + DAY / 2
+    assert granted(ledger, settings, BUNDLE, plan, back, since=1).approvals == ("data",)
+    clock(now + 2 * DAY)
+    ledger.append("a.run", facts={})
+    clock(back)
+    ledger.append("policy.pinned", facts={})
+    found = granted(ledger, settings, BUNDLE, plan, back, since=3)
+    assert found.approvals == ()
+    assert ["expired" in n.reason for n in found.notes] == [True]
+
+
 def revocation(ledger, settings, index, key, log=None):
     digest = statement_digest(read_approval(ledger, settings, index))
     return sign_revocation(Revocation(approval=digest, log=log or ledger.origin), key)

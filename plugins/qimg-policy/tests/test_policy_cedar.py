@@ -12,6 +12,8 @@ from qimg_core.errors import ConfigurationError
 from qimg_policy.bundle import shipped, shipped_bundle
 from qimg_policy.cedar import CedarEngine
 from qimg_policy.kernel import decide, prepare
+from qimg_policy.lint import lint
+from qimg_policy.pin import check_pinnable
 from qimg_policy.rules import facts_read, read_rules
 from qimg_policy.schema import CEDAR_TYPES, cedar_context, context_types, schema_text
 
@@ -100,7 +102,12 @@ def test_a_forbid_of_everything_and_a_forbid_without_context_forbid():
             'when { ["x"].contains(context.backend) || !(if context.provider_approved then true else false) }',
             {"backend", "provider_approved"},
         ),
-        ("when { context.approvals.containsAll([]) && {a: context.rows}.a == 1 }", {"approvals", "rows"}),
+        (
+            'when { !context.approvals.contains(Approval::"data") && {a: context.rows}.a == 1 }',
+            {"approvals", "rows"},
+        ),
+        ('when { {"Value": context has cost_micro && context.cost_micro >= 0}["Value"] }', {"cost_micro"}),
+        ('when { {"has": {"Record": context.jobs}}["has"]["Record"] == 1 }', {"jobs"}),
         ('when { context["jobs"] == 1 }', {"jobs"}),
         ("when { context == context }", None),
         ("when { {a: context}.a.shots == 1 }", None),
@@ -114,6 +121,24 @@ def test_the_facts_that_a_rule_reads_are_found_or_all_are_kept(condition, facts)
     answer = CedarEngine(bundle).ask(prepare(bundle.settings, LOCAL))
     assert answer.errors == ()
     assert (answer.allow, set(answer.forbids), set(answer.controls)) == whole(bundle)(AdmissionInput.read(LOCAL))
+
+
+@pytest.mark.parametrize(
+    ("condition", "wrong"),
+    [
+        ('context.sensitivity == Sensitivity::"persnal"', "persnal"),
+        ("context.shotz > 3", "shotz"),
+        ("context has shotz && context.shotz > 3", "shotz"),
+        ("!(context has cost_macro) || context.shots > 3", "cost_macro"),
+        ("context has environment", "environment"),
+    ],
+)
+def test_a_rule_about_a_word_or_a_field_that_no_input_has_is_refused_before_it_decides(condition, wrong):
+    bundle = with_rule(SAYS.format("x") + f"forbid (principal, action, resource) when {{ {condition} }};")
+    for refuse in (CedarEngine, lambda b: check_pinnable(b, [])):
+        with pytest.raises(ConfigurationError, match=wrong):
+            refuse(bundle)
+    assert [(r.level, r.where) for r in lint(bundle) if wrong in r.what][:1] == [("error", "x")]
 
 
 def test_what_is_asked_has_the_fields_that_are_read_and_no_others():

@@ -118,6 +118,9 @@ def test_an_unknown_cost_is_absent_from_the_input(server):
         ((200, b" " * 1_000_001), "E_ENGINE"),
         (says(GOOD, provenance=7), "E_DRIFT"),
         (says(GOOD, provenance={"bundles": {"main": {"revision": "r8"}}}), "E_DRIFT"),
+        (says(GOOD, provenance={"bundles": {"main": {"revision": "r7"}, "more": {}}}), "E_DRIFT"),
+        (says(GOOD, provenance={"bundles": {"main": {"revision": "r7"}, "more": {"revision": ""}}}), "E_DRIFT"),
+        (says(GOOD, provenance={"bundles": {"main": {"revision": "r7"}, "more": 1}}), "E_DRIFT"),
     ],
 )
 def test_every_other_answer_denies_with_a_code(answer, code, server):

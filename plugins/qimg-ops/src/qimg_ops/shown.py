@@ -78,12 +78,17 @@ def no_incident(ledger: Ledger) -> Shown:
 
 
 def sent_was_decided(ledger: Ledger) -> Shown:
-    """Every run that sent jobs was allowed by a policy."""
-    decided = {e.run for e in ledger.entries(kind="policy.decided") if e.facts.get("verdict") == "allow"}
-    sent = {e.run: e.index for e in ledger.entries(kind="jobs.intended")}
-    without = [index for run, index in sent.items() if run not in decided]
+    """Every run that sent jobs was allowed by a policy before the first of them."""
+    decided: dict[str | None, int] = {}
+    for entry in ledger.entries(kind="policy.decided"):
+        if entry.facts.get("verdict") == "allow":
+            decided.setdefault(entry.run, entry.index)
+    sent: dict[str | None, int] = {}
+    for entry in ledger.entries(kind="jobs.intended"):
+        sent.setdefault(entry.run, entry.index)
+    without = [index for run, index in sent.items() if decided.get(run, index) >= index]
     if without:
-        return Shown(holds=False, why=f"{len(without)} runs sent jobs that no policy allowed", entries=without[:5])
+        return Shown(holds=False, why=f"{len(without)} runs sent jobs that no policy had allowed", entries=without[:5])
     every = [e.index for e in ledger.entries(kind="policy.decided")]
     if not every:
         return Shown(holds=None, why="no policy has decided anything")
@@ -95,7 +100,7 @@ def sent_was_bounded(ledger: Ledger) -> Shown:
     bounded = {e.run for e in ledger.entries(kind="budget.reserved")}
     bounds = ("max_cost", "max_jobs", "max_shots")
     for entry in ledger.entries(kind="run.started"):
-        if any(entry.facts["budget"].get(b) is not None for b in bounds):
+        if any((entry.facts.get("budget") or {}).get(b) is not None for b in bounds):
             bounded.add(entry.run)
     sent = {e.run: e.index for e in ledger.entries(kind="jobs.intended")}
     without = [index for run, index in sent.items() if run not in bounded]

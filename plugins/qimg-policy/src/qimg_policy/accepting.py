@@ -1,7 +1,7 @@
 """Put approvals and their revocations into a log (imports approvals, revocations).
 
-What could not count is refused here, before it is written. Whether it counts is judged again at every decision
-(`qimg_policy.approvals`), as others may write to a log, too.
+What is forged, foreign, revoked or signed by nobody who may is refused here, before it is written. Whether it counts,
+its times and its policy among it, is judged at every decision (`qimg_policy.approvals`): others may write to a log.
 """
 
 from __future__ import annotations

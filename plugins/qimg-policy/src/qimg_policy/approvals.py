@@ -1,4 +1,4 @@
-"""Approvals and waivers: who may, for which kind of plan, until when (imports dsse, revocations, settings).
+"""Approvals and waivers: who may, for which kind of plan, until when (imports clock, dsse, revocations, settings).
 
 An approval is a signed in-toto statement in an entry ``policy.approved``. It names the class of plan
 (`AdmissionInput.class_digest`), upper bounds of its sizes and cost, the bundle, its environment, and the log it is for,
@@ -16,6 +16,7 @@ from attrs import frozen
 from qimg_core.admission_input import BOUNDED, AdmissionInput
 from qimg_core.admission_words import Approval
 from qimg_core.errors import ConfigurationError
+from qimg_policy.clock import SKEW, latest
 from qimg_policy.dsse import seal, unseal
 from qimg_policy.revocations import revoked, revoked_by, statement_digest
 from qimg_policy.ruling import Finding
@@ -34,8 +35,6 @@ KIND = "policy.approved"
 SCHEMA = "qimg.approval/1"
 PREDICATE = "urn:qimg:approval:1"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-SKEW = dt.timedelta(seconds=5)
-"""How far the clock may be behind the newest entry before it counts as set back."""
 
 
 @frozen(kw_only=True)
@@ -124,7 +123,9 @@ class Granted:
     notes: tuple[Finding, ...] = ()
 
 
-def granted(ledger: Ledger, settings: Settings, bundle: str, given: AdmissionInput, now: dt.datetime) -> Granted:
+def granted(
+    ledger: Ledger, settings: Settings, bundle: str, given: AdmissionInput, now: dt.datetime, since: int = 0
+) -> Granted:
     """The approvals and waivers of a log that hold for a plan at a time.
 
     Args:
@@ -132,14 +133,16 @@ def granted(ledger: Ledger, settings: Settings, bundle: str, given: AdmissionInp
         settings: who may approve, and how many it takes.
         bundle: digest of the deciding bundle.
         given: the plan.
-        now: UTC. A clock behind the log's newest entry counts as set back: then nothing is granted, and what leaves
-            the machine is refused.
+        now: UTC. A clock behind the log counts as set back: then nothing is granted, and what leaves the machine is
+            refused. For what stays here the newest entry tells, and each approval by the entries since it.
+        since: entry of the pin; a time on record before it does not count against the clock.
     """
-    newest = _newest(ledger)
-    if newest is not None and now < newest - SKEW:
-        reason = f"the clock says {now:{_TIME}}, the newest entry is of {newest:{_TIME}}: it was set back"
+    seen = latest(ledger, since if given.leaves_machine else max(0, len(ledger) - 1))
+    if seen is not None and now < seen - SKEW:
+        reason = f"the clock says {now:{_TIME}}, an entry is of {seen:{_TIME}}: it was set back"
+        satisfy = "set the clock right; where that entry's time is the wrong one: qimg policy use, again"
         code = "E_CLOCK" if given.leaves_machine else "I_APPROVAL"
-        return Granted(notes=(Finding(code=code, reason=reason, satisfy="set the clock right"),))
+        return Granted(notes=(Finding(code=code, reason=reason, satisfy=satisfy),))
     scope, notes = given.class_digest, []
     withdrawn, wrong = revoked(ledger, settings)
     void = list(wrong)
@@ -167,11 +170,6 @@ def granted(ledger: Ledger, settings: Settings, bundle: str, given: AdmissionInp
             reason = f"{kind} {grants}: {len(keys)} of {settings.persons} persons have signed"
             notes.append(Finding(code="I_APPROVAL", reason=reason))
     return Granted(approvals=tuple(counted["approval"]), waived=tuple(counted["waiver"]), notes=tuple(notes))
-
-
-def _newest(ledger: Ledger) -> dt.datetime | None:
-    n = len(ledger)
-    return dt.datetime.fromisoformat(ledger.entry(n - 1).time) if n else None
 
 
 @frozen(kw_only=True)
@@ -224,13 +222,14 @@ def standing(
     keys = frozenset(a.key.id for a in may if a.acts_in(here))
     by = revoked_by(settings, opened, withdrawn)
     void = [] if by is not None else [r.entry for r in withdrawn.get(statement_digest(opened), ())]
+    reached = max(now, latest(ledger, entry.index) or now)  # what has ended stays so, whatever the clock says
     checks = {
         "it is for another class of plan": grant.scope == entry.facts.get("class"),
         f"it is for the log {grant.log}": grant.log == ledger.origin,
         f"it was revoked by entry {0 if by is None else by.entry}": by is None,
         f"it is for the environment {grant.environment}, this policy's is {here}": grant.environment is here,
         "it is for another policy: approve again under this one": grant.bundle == bundle,
-        f"it expired on {grant.until:{_TIME}}": now < grant.until,
+        f"it expired on {grant.until:{_TIME}}": reached < grant.until,
         f"it begins on {grant.start:{_TIME}}": grant.start <= now + SKEW,
         f"it runs for more than {settings.longest_days} days": grant.until - grant.start
         <= dt.timedelta(days=settings.longest_days),

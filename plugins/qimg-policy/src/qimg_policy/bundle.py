@@ -25,8 +25,8 @@ from qimg_core.errors import ConfigurationError, LedgerCorrupt, UnknownName
 from qimg_core.ledger import canonical
 from qimg_core.storage import ensure_folder, sha256_digest, storage_error, write_atomic
 from qimg_policy.dsse import Opened, seal, unseal
-from qimg_policy.rules import Rule, read_rules
-from qimg_policy.schema import schema_text
+from qimg_policy.rules import Rule, facts_read, read_rules
+from qimg_policy.schema import context_types, schema_text
 from qimg_policy.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -102,6 +102,36 @@ class Bundle:
         if missing := [c for c in settings.mandatory if c not in permits]:
             raise ConfigurationError(
                 f"the mandatory control {missing[0]!r} has no permit of that id: it could never be satisfied"
+            )
+
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        """What is wrong with Cedar's policies under their schema: the rule's id, and what.
+
+        Cedar asks no schema when it decides: a word that no input has would make a forbid that never holds. Its
+        validator takes ``context has`` of an unknown field for a condition that is false; here it is wrong.
+        """
+        import cedarpy
+
+        names = {f"policy{i}": r.id for i, r in enumerate(self.rules)}
+        wrong = cedarpy.validate_policies(self.policies, schema_text(self.settings)).errors
+        found = [(names.get(str(p.policy_id), str(p.policy_id)), str(p.error)[:300]) for p in wrong]
+        known = context_types(self.settings)
+        for rule in self.rules:
+            foreign = sorted((facts_read([rule]) or frozenset()) - set(known))
+            if foreign and rule.id not in dict(found):
+                found.append((rule.id, f"the input has no field {foreign[0]}; known: {', '.join(known)}"))
+        return tuple(found)
+
+    def check_policies(self) -> None:
+        """Refuse policies that have `problems`.
+
+        Raises:
+            ConfigurationError
+        """
+        if found := self.problems():
+            rule, what = found[0]
+            raise ConfigurationError(
+                f"policy {rule}: {what}", hint="qimg policy lint FOLDER names all; qimg policy words"
             )
 
     def signed_by(self, trusted: Iterable[PublicKey]) -> tuple[PublicKey, ...]:

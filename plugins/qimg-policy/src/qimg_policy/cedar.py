@@ -1,7 +1,7 @@
 """Cedar in this process (imports bundle, engine, schema; cedarpy inside functions).
 
-Cedar skips a policy whose evaluation fails and may then allow, and without a schema it takes any word. Hence the
-schema with enumerations at every call, and the errors in the answer.
+Cedar skips a policy whose evaluation fails and may then allow, and without a schema it takes any word. Hence policies
+that are validated before they are asked, the schema with enumerations at every call, and the errors in the answer.
 
 Most of a question's time goes into reading its context against the schema, in proportion to the number of fields. So a
 question holds the fields that its rules read, and no others; the rest was checked as typed input. Forbids and permits
@@ -45,6 +45,7 @@ class CedarEngine(Engine):
 
     def __init__(self, bundle: Bundle) -> None:
         bundle.check()
+        bundle.check_policies()
         self._version = f"cedarpy {version('cedarpy')}"
         rules, settings = bundle.rules, bundle.settings
         self._words = {r.id: Words(reason=r.reason, satisfy=r.satisfy, approval=r.approval) for r in rules}

@@ -60,7 +60,8 @@ def rule(policy: Active, asked: Asked, ledger: Ledger, now: dt.datetime) -> Ruli
     except ConfigurationError:
         pass  # the kernel says so
     else:
-        counted = granted(ledger, settings, bundle.digest, given, now)
+        since = 0 if policy.pin is None else policy.pin.entry
+        counted = granted(ledger, settings, bundle.digest, given, now, since)
         notes = counted.notes
         document = {**document, "approvals": list(counted.approvals), "waived": list(counted.waived)}
     return decide(engine, settings, document, notes)

@@ -1,4 +1,4 @@
-"""What is wrong, or doubtful, in a bundle before anything runs under it (imports bundle, cases, schema)."""
+"""What is wrong, or doubtful, in a bundle before anything runs under it (imports bundle, cases)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from attrs import frozen
 
 from qimg_core.errors import ConfigurationError
 from qimg_policy.cases import read_cases
-from qimg_policy.schema import schema_text
 from qimg_policy.settings import Environment
 
 if TYPE_CHECKING:
@@ -79,7 +78,8 @@ def lint(bundle: Bundle) -> tuple[Remark, ...]:
     except ConfigurationError as cause:
         error("bundle", f"{cause.message} {cause.hint}".strip())
         return tuple(found)
-    _validate(bundle, error)
+    for name, what in bundle.problems():
+        error(name, what)
     permits = [r for r in rules if r.effect == "permit"]
     for rule in permits:
         if not rule.body.get("conditions") and rule.id in settings.mandatory:
@@ -94,15 +94,6 @@ def lint(bundle: Bundle) -> tuple[Remark, ...]:
             warning(rule.id, f"nobody may give the approval {rule.approval}")
     _cases(bundle, error, warning)
     return tuple(found)
-
-
-def _validate(bundle: Bundle, error: _Say) -> None:
-    import cedarpy
-
-    names = {f"policy{i}": r.id for i, r in enumerate(bundle.rules)}
-    for problem in cedarpy.validate_policies(bundle.policies, schema_text(bundle.settings)).errors:
-        name = names.get(str(problem.policy_id), str(problem.policy_id))
-        error(name, str(problem.error)[:300])
 
 
 def _readable(bundle: Bundle, error: _Say, warning: _Say) -> tuple[Case, ...]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CONNECT_S, READ_S = 0.5, 2.0
 START = "start it, e.g. opa run --server BUNDLE.tar.gz; policy.toml says where: [engine] url"
 _LARGEST = 1_000_000
+_REVISION = 200  # longer than one that policy.toml may want, so that what is cut off never makes two equal
 _KEYS = {"allow", "controls", "deny", "errors", "obligations", "words"}
 _WORDS = {"reason", "satisfy", "approval"}
 
@@ -135,9 +136,9 @@ def _words(said: Any, deny: dict[str, str]) -> dict[str, Words]:
 
 
 def _revision(provenance: dict[str, Any]) -> str:
-    """Of all bundles that the server runs, in order of their names."""
+    """Of all bundles that the server runs, in order of their names; ``?`` for one that has none, so that it shows."""
     bundles = provenance.get("bundles")
     if not isinstance(bundles, dict):
-        return str(provenance.get("revision", ""))[:100]
-    revisions = [str(b.get("revision", "")) for _, b in sorted(bundles.items()) if isinstance(b, dict)]
-    return "+".join(r for r in revisions if r)[:100]
+        return str(provenance.get("revision", ""))[:_REVISION]
+    revisions = [b.get("revision") if isinstance(b, dict) else None for _, b in sorted(bundles.items())]
+    return "+".join(str(r or "?") for r in revisions)[:_REVISION]

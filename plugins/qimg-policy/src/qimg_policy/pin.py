@@ -69,6 +69,8 @@ def check_pinnable(bundle: Bundle, trusted: Iterable[PublicKey]) -> tuple[Public
         ConfigurationError: it is malformed, its signature does not hold, or it demands one that is not there.
     """
     bundle.check()
+    if bundle.settings.engine.kind == "cedar":
+        bundle.check_policies()
     signers = bundle.signed_by(trusted)
     if bundle.settings.signature_required and not signers:
         raise ConfigurationError(

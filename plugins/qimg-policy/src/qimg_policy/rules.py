@@ -86,7 +86,10 @@ def _reads(node: Any, found: set[str]) -> bool:
     if node.get("Var") == "context":
         return False
     for op, value in node.items():
-        if op in (".", "has") and isinstance(value, dict) and value.get("left") == {"Var": "context"}:
+        if op == "Record":  # its keys are an author's words, and not operators
+            if not _reads(list(value.values()), found):
+                return False
+        elif op in (".", "has") and isinstance(value, dict) and value.get("left") == {"Var": "context"}:
             if not isinstance(value.get("attr"), str):
                 return False
             found.add(value["attr"])
