@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qimg_core.errors import ConfigurationError
-from qimg_diffusion.flow import between, calls, draw_times, flow_loss, guided, solve, unsolve
+from qimg_diffusion.flow import METHODS, between, calls, draw_times, flow_loss, guided, solve, unsolve
 from qimg_diffusion.optimise import Optimiser, TrainingDiverged, learning_rate
 
 
@@ -36,7 +36,7 @@ def test_a_constant_field_is_solved_exactly_by_one_step():
     assert torch.allclose(solve(lambda x, t, y: torch.ones_like(x), x, labels(5), steps=1), x + 1)
 
 
-@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2)])
+@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2), ("heun-euler", 2)])
 def test_order_of_the_solvers_on_a_linear_equation(method, order):
     # dx/dt = (1 + t) x has x(1) = x(0) e^{3/2}
     x = torch.ones(1, 1, dtype=torch.float64)
@@ -50,7 +50,7 @@ def test_order_of_the_solvers_on_a_linear_equation(method, order):
     assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.15)
 
 
-@pytest.mark.parametrize("method", ["euler", "heun"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_way_back_undoes_the_way_there(method):
     torch.manual_seed(1)
     field = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.Tanh(), torch.nn.Linear(16, 4))
@@ -84,8 +84,19 @@ def test_trace_sees_every_step_with_its_time():
     seen = []
     solve(lambda x, t, y: x, torch.ones(1, 1), labels(1), steps=4, trace=lambda k, t, x: seen.append((k, t)))
     assert seen == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75), (4, 1.0)]
-    assert calls(4, "euler") == 4
-    assert calls(4, "heun") == 8
+
+
+@pytest.mark.parametrize(("method", "asked"), [("euler", 4), ("heun", 8), ("heun-euler", 7)])
+def test_how_often_and_where_the_field_is_asked(method, asked):
+    times = []
+
+    def velocity(x, t, y):
+        times.append(float(t[0]))
+        return x
+
+    solve(velocity, torch.ones(1, 1), labels(1), steps=4, method=method)
+    assert len(times) == asked == calls(4, method)
+    assert max(times) == (1.0 if method == "heun" else 0.75)
 
 
 def test_times_follow_their_laws():

@@ -70,7 +70,7 @@ class LatentFlowConfig:
         label_drop: share of labels hidden in training, for guidance.
         times: law of the training times, see `qimg_diffusion.flow.draw_times`.
         sample_steps: of the solver.
-        method: ``euler`` or ``heun``.
+        method: of the solver, see `qimg_diffusion.flow.solve`.
         guidance: 1 is none.
         sample_batch: images made together.
     """
