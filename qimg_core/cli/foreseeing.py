@@ -53,6 +53,12 @@ def outlooks(app: App, session: Session, found: SamplingPlan, where: str) -> tup
         return tuple(a for a in answers if isinstance(a, Outlook))
 
 
+def chain_after(session: Session, found: SamplingPlan) -> tuple[str, ...]:
+    """The devices that the chain would go on with where the planned one is refused; it may be a fallback itself."""
+    name = None if found.first is None else found.first.backend
+    return session.chain[session.chain.index(name) + 1 if name in session.chain else 1 :]
+
+
 def shared_lines(shared: Sequence[Outlook], later: Sequence[str]) -> list[str]:
     """For people: each budget, what is left in it, and whether the plan fits."""
     lines = []

@@ -103,6 +103,16 @@ def test_with_a_fallback_the_chain_would_go_on_and_so_it_does(qimg):
     assert qimg(*job("generate", 4, "fake-provider", *chain))[0] == 0
 
 
+def test_a_fallback_that_is_planned_itself_is_not_what_the_chain_would_go_on_with(qimg):
+    """The device asked for is too small, so the fallback is planned; behind it there is none."""
+    qimg("budget", "set", "USD=0.01")
+    chain = (4, "reference[wires=0]", "--fallback", "fake-provider")
+    code, document, _ = qimg(*job("plan", *chain))
+    assert (document["backend"], code) == ("fake-provider", 4)
+    assert "would go on" not in qimg(*job("plan", *chain), text=True)[1]
+    assert qimg(*job("generate", *chain))[0] == 4
+
+
 def test_work_in_this_process_is_not_asked_about(qimg, monkeypatch):
     qimg("budget", "set", "shots=1")
     code, document, _ = qimg(*job("plan", 4, "reference"))

@@ -11,7 +11,7 @@ from attrs import evolve
 import qimg_policy.plugin
 from qimg_core import CircuitBuilder, ExecutionRequest, Expectation, hookimpl, pauli
 from qimg_core.capabilities import GradientMethod
-from qimg_core.errors import AdmissionDenied
+from qimg_core.errors import AdmissionDenied, StorageError
 from qimg_core.hooks import BackendSpec
 from qimg_core.jobs import Polling
 from qimg_core.ledger import MemoryLedger, SQLiteLedger
@@ -56,6 +56,8 @@ def test_a_run_obeys_at_its_next_request_and_puts_the_stop_on_record_once(device
     (contained,) = entries(store.CONTAINED)
     assert contained.facts["stops"] == [held["stop"]]
     assert contained.facts["blocks"] == [block.index]
+    shown = run("incident", "report", name)["markdown"]
+    assert f"entry {block.index}: backend {device} stopped (stop {held['stop'][:12]})" in shown
     assert entries(store.AFFECTED)[0].facts["runs"] == [p.run]
     run("incident", "close", name, "--cause", "c", "--change", "d", "--release")
     with SQLiteLedger.open("runs") as log:
@@ -135,6 +137,51 @@ def test_a_file_that_was_taken_away_unwatched_shows_when_a_later_one_is_there(ru
     p.ask()
     assert [e.facts["stop"] for e in entries(blocks.BLOCKED)] == [second["stop"]]
     assert run("incident", "stops", code=1)["gone"] == [first["stop"]]
+
+
+def test_an_incident_cannot_be_opened_beside_a_run_and_what_stops_it_is_named(running, qimg):
+    p = running("reference")
+    p.ask()
+    code, _, err = qimg("incident", "open", "--title", "t")
+    assert code == 1
+    assert f"written by process {p.pid}" in err
+    assert "qimg rollout block --match" in err
+
+
+def test_a_device_that_no_plan_named_is_said_to_be_misspelt_perhaps(record, qimg, run):
+    name = opened(run)
+    code, out, _ = qimg("incident", "contain", name, "--backend", "referense", "--backend", "reference")
+    assert code == 0
+    assert "no plan of this record named referense until now" in out
+    assert "named reference until" not in out
+    assert run("rollout", "block", "--match", "backend=reference", "--reason", "r")["unseen"] == []
+    refused = run("incident", "contain", name, "--weights", "mnist", code=2)["error"]
+    assert "64 hex digits" in refused["message"]
+
+
+def test_what_a_command_adds_is_signed_and_a_list_that_breaks_leaves_no_containment_without_it(
+    record, run, monkeypatch
+):
+    name = opened(run)
+    with monkeypatch.context() as broken:
+        broken.setattr("qimg_ops.containing.trace", lambda *a, **k: 1 / 0)
+        run("incident", "contain", name, "--backend", "reference", code=1)
+    assert (len(entries(blocks.BLOCKED)), entries(store.CONTAINED)) == (1, [])
+    run("incident", "note", name, "found again")
+    assert len(entries(store.CONTAINED)) == len(entries(store.AFFECTED)) == 1
+    with SQLiteLedger.open("runs", read_only=True) as log:
+        assert log.verify().notes == ()  # no entry behind the last signed head
+
+
+def test_a_command_that_fails_behind_the_file_says_that_the_stop_stands(folder, run, monkeypatch, caplog):
+    def full(*_):
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("qimg_rollout.stopping._drafts", full)
+        run("rollout", "block", "--match", "backend=reference", "--reason", "r", code=1)
+    assert "is written all the same" in caplog.text
+    assert len(run("incident", "stops")["waiting"]) == 1
 
 
 # -- what else another process may switch -------------------------------------------------------

@@ -1,5 +1,6 @@
 """Stops that are damaged, foreign or signed, and a kill -9 at every step of posting and recording one."""
 
+import hashlib
 import json
 import os
 import signal
@@ -7,9 +8,10 @@ from pathlib import Path
 from runpy import run_path
 
 import pytest
+from attrs import evolve
 
 import qimg_core.storage
-from qimg_core.errors import AdmissionDenied
+from qimg_core.errors import AdmissionDenied, ConfigurationError
 from qimg_core.ledger import SQLiteLedger
 from qimg_core.session import Session
 from qimg_core.testing import FakeProvider
@@ -56,6 +58,62 @@ def test_a_damaged_stop_refuses_what_leaves_until_somebody_has_looked(harm, runn
     run("incident", "stops", "--discard", bad["file"], "--reason", "the block was made again")
     assert run("incident", "stops")["damaged"] == []
     assert entries(stopping.DISCARDED)[0].claims["reason"] == "the block was made again"
+
+
+def test_a_stop_that_no_entry_could_hold_is_refused_before_it_is_written(folder, run):
+    """Written, it would refuse every plan of the ledger, and be no damaged file that can be put aside."""
+    words = ("rollout", "block", "--match", "backend=reference", "--reason")
+    assert "60,000 bytes at most" in run(*words, "r" * 60_000, code=2)["error"]["message"]
+    assert not (folder / "stops").exists()
+    with SQLiteLedger.open("runs", read_only=True) as log:
+        found = stopping.propose(log, matches=[{"backend": "reference"}], reason="r", by="operator")
+        number = evolve(found, flags=(stops.StoppedFlag(flag="q", path="p", to={"x": 0.5}),))
+        for bad in (number, evolve(found, reason="\ud800"), evolve(found, matches=({"colour": "red"},))):
+            with pytest.raises(ConfigurationError):
+                stops.post(folder / "stops", bad)
+    assert not (folder / "stops").exists()
+    longest = run(*words, "r" * 59_000)  # the longest that is taken does fit into its entry
+    assert longest["recorded"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"reason": "r" * 70_000}, {"flags": [{"flag": "q", "path": "p", "to": {"x": 0.5}}]}]
+)
+def test_a_file_that_no_entry_could_hold_is_a_damaged_stop_and_work_here_goes_on(change, folder, run, running):
+    with SQLiteLedger.open("runs", read_only=True) as log:
+        found = stopping.propose(log, matches=[{"backend": "other"}], reason="r", by="operator").to_json()
+    data = json.dumps({**found, **change}).encode()
+    (folder / "stops").mkdir()
+    (folder / "stops" / (hashlib.sha256(data).hexdigest() + ".stop")).write_bytes(data)
+    assert running("reference").ask().split()[0] == "reference"
+    assert len(run("incident", "stops", code=1)["damaged"]) == 1
+
+
+def test_a_damaged_stop_that_is_repaired_under_its_name_is_obeyed_at_the_next_request(running, run):
+    p = running("reference", "other")
+    p.ask()
+    held = Path(run("rollout", "block", "--match", "backend=reference", "--reason", "r", "--wait", "0")["file"])
+    sound = held.read_bytes()
+    altered(held)
+    assert [p.ask().split()[0] for _ in range(2)] == ["reference"] * 2
+    held.write_bytes(sound)
+    assert p.ask().split()[0] == "other"
+
+
+def test_a_stop_that_is_gone_is_put_aside_with_a_reason(running, run):
+    p = running("reference")
+    p.ask()
+    first = run("rollout", "block", "--match", "backend=other", "--reason", "r", "--wait", "0")
+    run("rollout", "block", "--match", "backend=third", "--reason", "r", "--wait", "0")
+    Path(first["file"]).unlink()
+    p.stdin.close()
+    p.wait()
+    gone = first["stop"]
+    run("incident", "stops", "--discard", gone[:12], "--reason", "r", code=2)
+    run("incident", "stops", "--discard", gone, "--reason", "it was blocked again")
+    assert run("incident", "stops")["gone"] == []
+    (aside,) = entries(stopping.DISCARDED)
+    assert (aside.facts["stop"], "taken away" in aside.facts["found"]) == (gone, True)
 
 
 def test_a_stop_of_another_log_is_none(folder, run):

@@ -1,5 +1,6 @@
 """The canary: its error rates on made-up samples, and end to end, from a signed flag to an automatic rollback."""
 
+import hashlib
 import json
 import tomllib
 
@@ -224,6 +225,17 @@ def test_blocks_match_all_their_facts_and_bad_ones_are_refused(ledger, registry,
             block(ledger, match, reason="why", by="operator")
     with pytest.raises(ConfigurationError, match="no block in force"):
         release(ledger, 99, reason="why", by="operator")
+    with pytest.raises(ConfigurationError, match="64 hex digits"):
+        block(ledger, {"weights": weights.name}, reason="why", by="operator")
+
+
+def test_blocked_weights_are_refused_and_another_device_is_not_offered(ledger, registry, weights):
+    digest = "sha256:" + hashlib.sha256(weights.read_bytes()).hexdigest()
+    block(ledger, {"weights": digest}, reason="poisoned", by="operator")
+    with Session(ledger, seed=2, backend="device", registry=registry) as session:
+        with pytest.raises(AdmissionDenied, match="poisoned") as refused:
+            session.generator("toy", weights=weights).sample(3)
+        assert "--fallback" not in refused.value.hint
 
 
 def test_command_line_from_keys_to_a_rollback(qimg, tmp_path, monkeypatch, registry, weights, flag_text, device):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qimg_core.cli.exits import ExitCode, error_document, exit_code
-from qimg_core.cli.foreseeing import outlooks, shared_lines
+from qimg_core.cli.foreseeing import chain_after, outlooks, shared_lines
 from qimg_core.cli.options import (
     RunOptions,
     arm_option,
@@ -52,8 +52,8 @@ def plan(
 ) -> ExitCode:
     """Show what `qimg generate` would ask of a device, and what that would cost at most.
 
-    Nothing is sent, written or reserved. Exit code 4 where the budget (--max-cost, --max-jobs, --max-shots), or one
-    that several runs share, would not allow it and no --fallback is named.
+    Nothing is sent, written or reserved. Exit code 4 where the run's own budget (--max-cost, --max-jobs, --max-shots)
+    would not allow it, or where one that several runs share would not and no --fallback is named.
     """
     from qimg_core.planning import plan_sampling
 
@@ -69,7 +69,7 @@ def plan(
         found = plan_sampling(model, n, condition=parse_classes(condition))
         kind = session.backend(found.first.backend).capabilities.kind if found.first is not None else None
         shared = outlooks(app, session, found, run.ledger)
-        later = session.chain[1:]
+        later = chain_after(session, found)
     document = _document(found, generator, None if kind is None else kind.value)
     refused = _own_budget(run, found) or next((o.refused for o in shared if o.refused is not None and not later), None)
     document |= {

@@ -11,6 +11,7 @@ from qimg_core.cli.exits import ExitCode
 from qimg_core.cli.options import json_option, ledger_option
 from qimg_core.cli.output import emit, table
 from qimg_core.cli.runs import check_file, existing_ledger
+from qimg_core.errors import LedgerBusy
 from qimg_core.storage import write_atomic
 from qimg_ops import incidents as store
 from qimg_ops.containing import affected as list_affected
@@ -44,10 +45,15 @@ def incident() -> None:
 @json_option
 @click.pass_obj
 def open_(app: App, title: str, severity: str, entries: Sequence[int], ledger: str) -> None:
-    """Begin an incident; prints its id."""
-    with existing_ledger(app, ledger, write=True) as log:
-        found = store.open_incident(log, title=title, severity=store.Severity(severity), trigger=entries)
-        log.checkpoint()
+    """Begin an incident; prints its id. While a run holds the ledger: stop first, with `qimg rollout block`."""
+    try:
+        with existing_ledger(app, ledger, write=True) as log:
+            found = store.open_incident(log, title=title, severity=store.Severity(severity), trigger=entries)
+            log.checkpoint()
+            finish(log)
+    except LedgerBusy as busy:
+        hint = "stop it now: qimg rollout block --match backend=NAME --reason TEXT; open the incident when it has ended"
+        raise LedgerBusy(busy.message, hint=hint, **busy.facts) from busy
     emit(found.to_json(), [f"{found.id}: {title}", f"  next: qimg incident snapshot {found.id} --out {found.id}.zip"])
 
 
@@ -61,6 +67,7 @@ def note(app: App, name: str, text: str, ledger: str) -> None:
     """Add a line to the timeline."""
     with existing_ledger(app, ledger, write=True) as log:
         entry = store.note(log, name, text)
+        finish(log)
     emit({"entry": entry.index}, [f"entry {entry.index}"])
 
 
@@ -129,13 +136,17 @@ def contain(
         head.append(f"  affected: {touched['n_runs']} runs, {touched['n_images_entries']} batches of images")
         head += [f"  {run}" for run in touched["runs"]]
     else:
-        head.append("  what it touched is listed by the next `qimg incident` command that finds the ledger free")
+        head.append(
+            "  what it touched is listed by the next `qimg incident` command that writes: note, snapshot, close"
+        )
     emit(document, head)
     return ExitCode.OK if handed is None else handed.code(wait)
 
 
 @incident.command()
-@click.option("--discard", metavar="FILE", help="Put a damaged one aside; its bytes and the reason go on record.")
+@click.option(
+    "--discard", metavar="FILE", help="Put one aside that is damaged or gone; its bytes and the reason go on record."
+)
 @click.option("--reason", default="", metavar="TEXT", help="Why it is put aside.")
 @ledger_option
 @json_option
@@ -151,7 +162,7 @@ def stops(app: App, discard: str | None, reason: str, ledger: str) -> ExitCode:
         found, gone = pending(log), missing(log)
     lines = [f"waits: {p.digest[:12]} of {p.stop.by}, {p.stop.at}: {p.stop.reason}" for p in found.stops]
     lines += [f"damaged: {path.name}: {why}" for path, why in found.damaged]
-    lines += [f"gone: {digest[:12]} was written and is neither here nor on record" for digest in gone]
+    lines += [f"gone: {digest} was written and is neither here nor on record" for digest in gone]
     document = {
         "waiting": [{"stop": p.digest, "signed_by": list(p.signed_by), **p.stop.to_json()} for p in found.stops],
         "damaged": [{"file": path.name, "found": why} for path, why in found.damaged],

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from qimg_core.errors import ConfigurationError, LedgerError
+from qimg_core.ledger.entry import Draft
 from qimg_core.trace_graph import NodeKind
 from qimg_core.tracing import starting_point, trace
 from qimg_ops.incidents import AFFECTED, CONTAINED, find, incidents
@@ -70,6 +71,8 @@ def stop(ledger: Ledger, name: str, *, backends: Sequence[str] = (), weights: Se
 def finish(ledger: Ledger) -> tuple[Entry, ...]:
     """Record the stops that wait; for each of an incident add once that it contains it, and what it touched.
 
+    What is added is under a signed head on return.
+
     Args:
         ledger: open for writing.
     """
@@ -85,6 +88,8 @@ def finish(ledger: Ledger) -> tuple[Entry, ...]:
         stops = list(dict.fromkeys(e.facts["stop"] for e in new))
         matches = [dict(e.facts["match"]) for e in made]
         done.append(_contained(ledger, found.id, [e.index for e in made], matches, flags, stops))
+    if done:
+        ledger.checkpoint()
     return tuple(done)
 
 
@@ -122,10 +127,10 @@ def _contained(
         "rolled_back": list(back),
         **({"stops": list(stops)} if stops else {}),
     }
-    entry = ledger.append(CONTAINED, facts=facts)
     devices = [f"device:{d}" for m in matches if "backend" in m for d in _devices(ledger, m["backend"])]
-    affected(ledger, incident, [*dict.fromkeys(devices), *(m["weights"] for m in matches if "weights" in m)])
-    return entry
+    starts = [*dict.fromkeys(devices), *(m["weights"] for m in matches if "weights" in m)]
+    # one commit: a kill between the two would leave a containment whose list nobody makes any more
+    return ledger.extend([Draft(CONTAINED, facts=facts), _listed(ledger, incident, starts)])[0]
 
 
 def _devices(ledger: Ledger, backend: str) -> list[str]:
@@ -147,7 +152,10 @@ def affected(ledger: Ledger, name: str, starts: Iterable[str]) -> Entry:
     Raises:
         ConfigurationError: no such incident. What the ledger does not know touched nothing, and is listed as unknown.
     """
-    found = find(ledger, name)
+    return ledger.extend([_listed(ledger, find(ledger, name).id, starts)])[0]
+
+
+def _listed(ledger: Ledger, incident: str, starts: Iterable[str]) -> Draft:
     runs: dict[str, None] = {}
     images: dict[int, None] = {}
     unknown: list[str] = []
@@ -166,7 +174,7 @@ def affected(ledger: Ledger, name: str, starts: Iterable[str]) -> Entry:
     text = json.dumps({"runs": sorted(runs), "images": sorted(images)}, separators=(",", ":")).encode()
     facts = {
         "schema": "qimg.incident/1",
-        "incident": found.id,
+        "incident": incident,
         "starts": given,
         "unknown": unknown,
         "runs": sorted(runs)[:_SHOWN],
@@ -174,4 +182,4 @@ def affected(ledger: Ledger, name: str, starts: Iterable[str]) -> Entry:
         "n_images_entries": len(images),
         "artefacts": {"affected": ledger.put(text)},
     }
-    return ledger.append(AFFECTED, facts=facts)
+    return Draft(AFFECTED, facts=facts)

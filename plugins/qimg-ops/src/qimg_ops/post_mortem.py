@@ -22,7 +22,8 @@ OPEN = "_To be written._"
 
 def draft(incident: Incident) -> str:
     """Markdown: each question, what the entries answer, and what people have to answer."""
-    timeline = [f"- {e.time[:19]}Z, entry {e.index}: {_words(e)}" for e in incident.entries]
+    told = sorted((*incident.entries, *incident.stops), key=lambda e: e.index)
+    timeline = [f"- {e.time[:19]}Z, entry {e.index}: {_words(e)}" for e in told]
     answers = (timeline, _affected(incident), _found(incident), _cause(incident), _changes(incident))
     state = "open" if incident.open else "closed"
     lines = [f"# Post-mortem: {incident.title}", "", f"{incident.id}, severity {incident.severity}, {state}.", ""]
@@ -47,6 +48,9 @@ def _words(entry: Entry) -> str:
         return f"contained: {what} blocked{flags}"
     if entry.kind == AFFECTED:
         return f"affected: {facts['n_runs']} runs, {facts['n_images_entries']} batches of images"
+    if "stop" in facts:
+        what = f"flag {facts['flag']}" if "flag" in facts else ", ".join(f"{k} {v}" for k, v in facts["match"].items())
+        return f"{what} stopped (stop {facts['stop'][:12]})"
     released = f"; blocks released: {', '.join(map(str, facts['released']))}" if facts["released"] else ""
     return f"closed{released}"
 

@@ -12,9 +12,10 @@ from attrs import frozen
 
 from qimg_core.admission import Decision
 from qimg_core.errors import ConfigurationError
+from qimg_core.ledger.entry import DIGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from qimg_core.admission import Context
     from qimg_core.ledger.base import Ledger
@@ -48,11 +49,17 @@ def check_match(match: Any) -> None:
     """Are these facts that a block may name?
 
     Raises:
-        ConfigurationError: no fact, an unknown one, or one without a value.
+        ConfigurationError: no fact, an unknown one, one without a value, or weights that are not named by their digest:
+            a block of them would never refuse anything.
     """
     good = isinstance(match, dict) and match and not set(match) - set(FACTS)
     if not good or not all(type(v) is str and v for v in match.values()):
         raise ConfigurationError(f"a block names any of {', '.join(FACTS)}, got {match}")
+    if "weights" in match and not DIGEST.fullmatch(match["weights"]):
+        raise ConfigurationError(
+            f"weights are blocked by their digest, sha256: and 64 hex digits, got {match['weights']!r}",
+            hint="it is in images.made of what they made (qimg trace), and the SHA-256 of the file: sha256sum FILE",
+        )
 
 
 def block(ledger: Ledger, match: Mapping[str, str], *, reason: str, by: str) -> Entry:
@@ -108,12 +115,21 @@ def admit(context: Context) -> Decision | None:
     hit = [b for b in in_force(context.asked.ledger()) if all(_is(facts.get(k), k, v) for k, v in b.match.items())]
     if not hit:
         return None
+    elsewhere = all(set(b.match) & {"backend", "provider"} for b in hit)  # else another device is refused as well
+    way = "name another device with --fallback; or, " if elsewhere else ""
     return Decision(
         verdict="deny",
         policy="routing blocks",
         reasons=tuple(f"{b.words} is blocked by entry {b.entry} ({b.by}): {b.reason}" for b in hit),
-        hint=f"name another device with --fallback; or, when it is over: qimg rollout release {hit[0].entry}",
+        hint=f"{way}when it is over: qimg rollout release {hit[0].entry}",
     )
+
+
+def unseen(ledger: Ledger, matches: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """The backends among what blocks name that no plan of the record was admitted for: misspelt, or not used yet."""
+    wanted = dict.fromkeys(m["backend"] for m in matches if "backend" in m)
+    used = {e.facts["backend"] for e in ledger.entries(kind="plan.admitted")} if wanted else set()
+    return tuple(name for name in wanted if not any(_is(u, "backend", name) for u in used))
 
 
 def _is(fact: object, name: str, wanted: str) -> bool:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from qimg_core.cli.exits import ExitCode
 from qimg_core.cli.runs import existing_ledger
-from qimg_core.errors import LedgerBusy
-from qimg_rollout.stopping import record, recorded
+from qimg_core.errors import LedgerBusy, QimgError
+from qimg_rollout import blocks
+from qimg_rollout.stopping import DISCARDED, record, recorded
 from qimg_rollout.stops import Posted, folder_of, post, put_back
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ class Handed:
         entries: those it became; empty where it is not on record yet.
         holder: the process that holds the ledger; empty where it was free.
         again: how often its file was gone without an entry, and was written again.
+        unseen: backends that it names and no plan of the record did: to be stopped in advance, or misspelt.
     """
 
     posted: Posted
     entries: tuple[Entry, ...]
     holder: str = ""
     again: int = 0
+    unseen: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -69,18 +72,19 @@ class Handed:
             "entries": [e.index for e in self.entries],
             "holder": self.holder,
             "put_back": self.again,
+            "unseen": list(self.unseen),
         }
 
     def lines(self) -> list[str]:
         """For people."""
-        words = [", ".join(f"{k} {v}" for k, v in sorted(m.items())) for m in self.posted.stop.matches]
-        words += [f"flag {f.flag}" for f in self.posted.stop.flags]
-        found = [f"stopped: {'; '.join(words)} (stop {self.posted.digest[:12]})"]
+        found = [f"stopped: {self.posted.stop.words} (stop {self.posted.digest[:12]})"]
         if self.entries:
             found.append(f"  on record: entry {', '.join(str(e.index) for e in self.entries)}")
         else:
-            found.append(f"  process {self.holder} holds the ledger; it refuses this from its next request on")
+            if self.holder:
+                found.append(f"  process {self.holder} holds the ledger; it refuses this from its next request on")
             found.append(f"  not on record yet; {self.posted.path} waits: qimg incident stops")
+        found += [f"  no plan of this record named {name} until now: is that its name?" for name in self.unseen]
         if self.again:
             found.append(f"  its file was gone before it was on record, and was written again ({self.again} times)")
         return found
@@ -120,17 +124,29 @@ def post_to(
         if folder is None:
             return None
         posted = post(folder, propose(ledger), keys)
+        unseen = blocks.unseen(ledger, posted.stop.matches)
+    try:
+        handed = _watch(app, where, posted, wait, write)
+    except QimgError:
+        log.warning("the stop %s is written all the same, and waits: qimg incident stops", posted.digest[:12])
+        raise
+    return evolve(handed, unseen=unseen)
+
+
+def _watch(app: App, where: str, posted: Posted, wait: float, write: Callable[[Ledger], object]) -> Handed:
+    """Record a stop where the ledger is free, or see it recorded; its file is written again where it goes away."""
     end, again = time.monotonic() + wait, 0
     while True:
+        holder = ""
         try:
             with existing_ledger(app, where, write=True) as ledger:
                 write(ledger)
-                return Handed(posted=posted, entries=tuple(recorded(ledger).get(posted.digest, ())), again=again)
         except LedgerBusy as busy:
             holder = str(busy.facts.get("holder", "unknown"))
         there = posted.path.exists()  # looked at first: its entries are durable before it goes
         with existing_ledger(app, where) as ledger:
-            entries = tuple(recorded(ledger).get(posted.digest, ()))
+            of_stop = recorded(ledger).get(posted.digest, ())
+        entries = tuple(e for e in of_stop if e.kind != DISCARDED)
         if not entries and not there:
             log.warning("%s was gone before it was on record; it is written again", posted.path)
             put_back(posted)

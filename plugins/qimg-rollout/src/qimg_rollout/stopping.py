@@ -13,7 +13,7 @@ before the file is gone    it is recorded again under the same retry keys, which
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qimg_core.admission import Decision
 from qimg_core.errors import ConfigurationError
@@ -22,7 +22,7 @@ from qimg_core.ledger.memory import MemoryLedger
 from qimg_core.storage import storage_error, sync_folder
 from qimg_rollout import blocks
 from qimg_rollout.state import BACK, in_use
-from qimg_rollout.stops import Posted, Stop, StoppedFlag, folder_of, names, pending
+from qimg_rollout.stops import SUFFIX, Posted, Stop, StoppedFlag, folder_of, marks, pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def standing(ledger: Ledger) -> str:
     """Changes whenever blocks may have changed: in this process, by a waiting stop, or by another writer of the log."""
     folder = folder_of(ledger)
     if folder is not None:
-        return f"{blocks.changes()} {' '.join(names(folder))}"
+        return f"{blocks.changes()} {' '.join(marks(folder))}"
     if isinstance(ledger, MemoryLedger):
         return str(blocks.changes())
     counts = [sum(1 for _ in ledger.entries(kind=kind)) for kind in (blocks.BLOCKED, blocks.RELEASED)]
@@ -122,7 +122,8 @@ def record(ledger: Ledger) -> tuple[Entry, ...]:
         found += ledger.extend(_drafts(posted, ledger.put(posted.data)))
         ledger.checkpoint()
         _remove(posted.path)
-        log.warning("stop %s of %s is on record: %s", posted.digest[:12], posted.stop.by, posted.stop.reason)
+        told = (posted.digest[:12], posted.stop.by, posted.stop.words, posted.stop.reason)
+        log.warning("stop %s of %s is on record: %s: %s", *told)
     return tuple(found)
 
 
@@ -173,35 +174,33 @@ def missing(ledger: Ledger) -> tuple[str, ...]:
 
 
 def discard(ledger: Ledger, name: str, *, reason: str) -> Entry:
-    """Put a damaged file among the stops aside: its bytes and the reason go on record.
+    """Put a stop aside that is damaged, or whose file was taken away: what is left of it and the reason go on record.
 
     Args:
         ledger: open for writing.
-        name: of the file.
+        name: of the file, with or without ``.stop``.
         reason: why, in words.
 
     Raises:
-        ConfigurationError: no such damaged file, or no reason.
+        ConfigurationError: no such damaged or missing one, or no reason.
         LedgerError, StorageError.
     """
     if not reason.strip():
         raise ConfigurationError("putting a stop aside has a reason", hint="--reason TEXT")
-    damaged = {path.name: (path, why) for path, why in pending(ledger).damaged}
-    if name not in damaged:
-        known = ", ".join(damaged) or "none"
-        raise ConfigurationError(f"no damaged stop {name!r}; there: {known}", hint="qimg incident stops")
-    path, why = damaged[name]
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise storage_error(error, "read", path) from error
-    facts = {
-        "schema": "qimg.stop/1",
-        "stop": name.removesuffix(".stop")[:64],
-        "found": why,
-        "artefacts": {"file": ledger.put(data)},
-    }
+    damaged = {path.name.removesuffix(SUFFIX): (path, why) for path, why in pending(ledger).damaged}
+    gone, wanted = missing(ledger), name.removesuffix(SUFFIX)
+    if wanted not in damaged and wanted not in gone:
+        known = ", ".join([*(path.name for path, _ in damaged.values()), *gone]) or "none"
+        raise ConfigurationError(f"no damaged or missing stop {name!r}; there: {known}", hint="qimg incident stops")
+    path, why = damaged.get(wanted, (None, "its file was taken away before it was on record"))
+    facts: dict[str, Any] = {"schema": "qimg.stop/1", "stop": wanted[:64], "found": why}
+    if path is not None:
+        try:
+            facts["artefacts"] = {"file": ledger.put(path.read_bytes())}
+        except OSError as error:
+            raise storage_error(error, "read", path) from error
     entry = ledger.append(DISCARDED, facts=facts, claims={"reason": reason})
     ledger.checkpoint()
-    _remove(path)
+    if path is not None:
+        _remove(path)
     return entry

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 FOLDER, SUFFIX = "stops", ".stop"
 SCHEMA, PREDICATE = "qimg.stop/1", "urn:qimg:stop:1"
+LONGEST = 60_000
+"""Bytes of a stop's file, at most: each entry that it becomes repeats no more than its text, and has 65,535 at most."""
 _NAME = re.compile(r"[0-9a-f]{64}\.stop")
 _FIELDS = {"schema", "matches", "flags", "reason", "by", "at", "log", "previous", "nonce"}
 
@@ -73,6 +75,12 @@ class Stop:
     previous: str = ""
     at: str = field(factory=lambda: f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
     nonce: str = field(factory=lambda: secrets.token_hex(8))
+
+    @property
+    def words(self) -> str:
+        """What it stops, for people."""
+        matches = [", ".join(f"{k} {v}" for k, v in sorted(m.items())) for m in self.matches]
+        return "; ".join([*matches, *(f"flag {f.flag}" for f in self.flags)])
 
     def to_json(self) -> dict[str, Any]:
         """As it is written."""
@@ -132,6 +140,24 @@ def names(folder: Path) -> list[str]:
         raise storage_error(error, "read", folder) from error
 
 
+def marks(folder: Path) -> list[str]:
+    """`names` with when each file was changed: another list where a file was repaired under its own name.
+
+    Raises:
+        StorageError: as `names`.
+    """
+    found = []
+    for name in names(folder):
+        try:
+            at = (folder / name).stat()
+        except FileNotFoundError:  # recorded by another process between the listing and now
+            continue
+        except OSError as error:
+            raise storage_error(error, "read", folder / name) from error
+        found.append(f"{name} {at.st_ino} {at.st_ctime_ns}")
+    return found
+
+
 def post(folder: Path, stop: Stop, keys: Iterable[SigningKey] = ()) -> Posted:
     """Write a stop, durably.
 
@@ -141,7 +167,7 @@ def post(folder: Path, stop: Stop, keys: Iterable[SigningKey] = ()) -> Posted:
         keys: who signs; nobody by default.
 
     Raises:
-        ConfigurationError: it stops nothing, or has no reason.
+        ConfigurationError: it stops nothing, has no reason, or could not become entries; nothing is written.
         StorageError: it cannot be written; nothing is stopped.
     """
     if not stop.matches and not stop.flags:
@@ -150,13 +176,14 @@ def post(folder: Path, stop: Stop, keys: Iterable[SigningKey] = ()) -> Posted:
         raise ConfigurationError("a stop has a reason")
     signing, document = tuple(keys), stop.to_json()
     data = seal(PREDICATE, {"log": _subject(stop.log)}, document, signing) if signing else canonical.dumps(document)
-    path = ensure_folder(folder) / (hashlib.sha256(data).hexdigest() + SUFFIX)
-    write_atomic(path, data)
-    return _read(path, data, stop.log)
+    path = folder / (hashlib.sha256(data).hexdigest() + SUFFIX)
+    posted = _read(path, data, stop.log)  # what cannot be read back would refuse every plan of the ledger
+    put_back(posted)
+    return posted
 
 
 def put_back(posted: Posted) -> None:
-    """Write a stop again whose file went away; the same file, so that it still counts once."""
+    """Write a stop's file, also again where it went away: it is the same file, so that it still counts once."""
     ensure_folder(posted.path.parent)
     write_atomic(posted.path, posted.data)
 
@@ -192,13 +219,16 @@ def _read(path: Path, data: bytes, log: str) -> Posted:
     """A stop from its file.
 
     Raises:
-        ConfigurationError: the bytes are not those of the name, not a stop, or for another log.
+        ConfigurationError: the bytes are not those of the name, not a stop, none that entries can hold, or for
+            another log.
     """
     if not _NAME.fullmatch(path.name) or hashlib.sha256(data).hexdigest() + SUFFIX != path.name:
         raise ConfigurationError("its bytes are not those that its name says")
+    if len(data) > LONGEST:
+        raise ConfigurationError(f"a stop has {LONGEST:,} bytes at most, this one {len(data):,}", hint="say it shorter")
     signed: tuple[str, ...] = ()
     try:
-        document = json.loads(data)
+        document = json.loads(data.decode())
         if "payload" in document:
             if document["payloadType"] != PAYLOAD_TYPE:
                 raise ConfigurationError("an envelope of something else")
@@ -206,6 +236,7 @@ def _read(path: Path, data: bytes, log: str) -> Posted:
             statement = canonical.loads(base64.b64decode(document["payload"], validate=True))
             document = statement["predicate"] if statement["predicateType"] == PREDICATE else {}
         stop = _stop(document)
+        canonical.dumps([stop.to_json(), list(signed)])  # it shall become entries
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError("it is no stop") from error
     if stop.log != log:
