@@ -33,6 +33,7 @@ class Admissions:
         self._asked: set[object] = set()  # admitted since the standing last changed
         self._standing: tuple[str, ...] = ()
         self._told: set[object] = set()  # refusals by the run's budget that are on record
+        self._left: set[object] = set()  # devices that were left for the next one, since the standing last changed
 
     def route(self, key: object) -> Route | None:
         """The route of an admitted form."""
@@ -72,6 +73,12 @@ class Admissions:
         self._routes[key] = (found, decisions)
         self._facts[key] = facts
 
+    def left(self, refused: str, taken: str, reason: str) -> bool:
+        """Was a refused device left for another for the first time? A training would say so at each of its steps."""
+        new = (refused, taken, reason) not in self._left
+        self._left.add((refused, taken, reason))
+        return new
+
     def _check_spending(self, key: object, found: Route) -> None:
         """The run's own budget; a plan that it refuses is written down, once for a form of plan."""
         try:
@@ -90,3 +97,4 @@ class Admissions:
             self._standing = now
             self._asked.clear()
             self._refused.clear()
+            self._left.clear()

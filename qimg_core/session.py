@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("qimg")
 
+REFUSALS = (AdmissionDenied, BudgetExceeded, UnknownCost)
+"""Errors after which nothing was sent."""
+
 Activity = Literal["execute", "train", "generate", "replay"]
 
 
@@ -217,7 +220,7 @@ class Session:
             try:
                 with self._lock:
                     self._admissions.admit(key, found)
-            except (AdmissionDenied, BudgetExceeded, UnknownCost) as error:
+            except REFUSALS as error:
                 if found.hop + 1 >= len(self.hops):
                     raise
                 found = self._fall_back(found, GradientMethod.ADJOINT, error)
@@ -251,8 +254,7 @@ class Session:
                     self._admissions.admit(key, found)
                 executed = self._run(found, ordinal)
             except QimgError as error:
-                refused = isinstance(error, (AdmissionDenied, BudgetExceeded, UnknownCost))  # nothing was sent
-                allowed = refused or may_fall_back(error)
+                allowed = isinstance(error, REFUSALS) or may_fall_back(error)
                 if not allowed or found.hop + 1 >= len(self.hops):
                     raise
                 found = self._fall_back(found, gradient, error)
@@ -317,8 +319,11 @@ class Session:
             failures=failures,
         )
         reason = f"{type(error).__name__}: {error.message}"
-        log.warning("%s -> %s: %s", found.backend.name, new.backend.name, reason)
-        self.record("route.fell_back", {"from": found.backend.name, "to": new.backend.name, "reason": reason})
+        old, taken = found.backend.name, new.backend.name
+        with self._lock:
+            if not isinstance(error, REFUSALS) or self._admissions.left(old, taken, reason):
+                log.warning("%s -> %s: %s", old, taken, reason)
+                self.record("route.fell_back", {"from": old, "to": taken, "reason": reason})
         return new
 
     def gradient_for(self, request: ExecutionRequest) -> GradientMethod:

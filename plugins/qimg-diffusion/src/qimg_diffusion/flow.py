@@ -102,8 +102,8 @@ def solve(
         labels: int64 (n,).
         steps: of the solver.
         method: ``euler`` (order 1, one evaluation a step), ``heun`` (order 2, two), or ``heun-euler``: Heun's with a
-            last step of Euler's, so that the field is never asked at t = 1, where training hardly looked (Karras et al.,
-            arXiv:2206.00364, algorithm 1).
+            last step of Euler's, so that the field is never asked at t = 1, where training hardly looked
+            (Karras et al., arXiv:2206.00364, algorithm 1).
         trace: sees every step.
 
     Raises:
