@@ -175,7 +175,7 @@ def test_runs_wait_for_what_they_build_on_and_fail_with_it(
         return opened[-1]
 
     monkeypatch.setattr(runner, "_start", start)
-    monkeypatch.setattr(runner, "_context", lambda *_: None)
+    monkeypatch.setattr(runner, "run_context", lambda *_: None)
     given = {"seeds": (1, 2), "registered": "x", "registry": Registry(), "jobs": jobs}
     failures = runner.run_all(plan, tmp_path, **given, done=lambda *k: told.append(k))
     for process in opened:

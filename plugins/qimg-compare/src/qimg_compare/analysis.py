@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qimg_compare.registration import Registration
     from qimg_compare.result import RunResult
     from qimg_compare.runner import Failure
+    from qimg_compare.trial_choice import Tuning
 
 CLOSE = 0.02
 """Two budgets within this share of one another count as matched."""
@@ -45,6 +46,7 @@ class Analysis:
         seeds: that were run.
         failures: runs without a result.
         remarks: what else a reader must know.
+        tuning: the trials of every arm with a grid, and what they chose.
     """
 
     verdict: Verdict
@@ -55,6 +57,7 @@ class Analysis:
     seeds: tuple[int, ...]
     failures: tuple[Failure, ...]
     remarks: tuple[str, ...]
+    tuning: tuple[Tuning, ...] = ()
 
     def comparison(self, metric: str, second: str) -> Comparison | None:
         """The candidate against an arm on a metric."""
@@ -63,7 +66,9 @@ class Analysis:
 
     def to_json(self) -> dict[str, Any]:
         """JSON without floats."""
+        trials = {"tuning": [t.to_json() for t in self.tuning]} if self.tuning else {}
         return {
+            **trials,
             "verdict": self.verdict.value,
             "attributes": [a.value for a in self.attributes],
             "primary": None if self.primary is None else _json(self.primary),
@@ -82,6 +87,7 @@ def analyse(
     *,
     seeds: Sequence[int],
     failures: Sequence[Failure] = (),
+    tuning: Sequence[Tuning] = (),
 ) -> Analysis:
     """Judge what the runs left.
 
@@ -91,6 +97,7 @@ def analyse(
         registration: with what the results say about it.
         seeds: that were asked for.
         failures: runs without a result.
+        tuning: what trials chose.
     """
     results = sorted(results, key=lambda r: (r.arm, r.seed))
     scores = [s for r in results for s in scores_of(r, plan.every_metric)]
@@ -111,6 +118,7 @@ def analyse(
         seeds=tuple(seeds),
         failures=tuple(failures),
         remarks=(*registration.reasons, *_remarks(plan, arms, decides, len(seeds))),
+        tuning=tuple(tuning),
     )
 
 

@@ -75,7 +75,7 @@ def open_bench(plan: ComparePlan, folder: Path, registry: Registry) -> Bench:
             hint=f"n = {len(rest)}, or controls without real",
         )
     held, rest = np.sort(held), np.sort(rest)
-    network = _network(plan, train, folder)
+    network = network_of(plan, train, folder)
     if train.shape != network.shape:
         raise DataError(
             f"{train.name} has images of shape {train.shape}, the feature network takes {network.shape}",
@@ -86,27 +86,44 @@ def open_bench(plan: ComparePlan, folder: Path, registry: Registry) -> Bench:
             {"train": train.digest, "test": test.digest, "network": network.digest, "held": held.tolist(), "n": plan.n}
         )
     )
-    given: dict[str, Any] = {
-        "train": train.all(),
-        "train_labels": train.labels,
-        "test": test.images(held),
-        "test_labels": test.labels[held],
-        "network": network,
-        "n": plan.n,
-        "seed": derive_seed(plan.seed, "reference"),
-    }
-    same = {k: given[k] for k in ("network", "train")}
-    kept = folder / REFERENCE
-    reference: Reference | None = load(kept, digest=digest, given=same) if kept.exists() else None
-    if reference is None:
-        reference = prepare_reference(**given, allow_small=plan.allow_small)
-        made = reference
-        _replaced(kept, lambda to: save(to, made, digest=digest, without=same))
+    reference = kept_reference(
+        folder / REFERENCE,
+        digest,
+        plan,
+        train=train.all(),
+        train_labels=train.labels,
+        test=test.images(held),
+        test_labels=test.labels[held],
+        network=network,
+        seed=derive_seed(plan.seed, "reference"),
+    )
     spare = (test.images(rest), np.asarray(test.labels[rest])) if len(rest) else (np.zeros((0, *test.shape)), rest)
     return Bench(train=train, reference=reference, spare=spare, digest=digest)  # type: ignore[arg-type]
 
 
-def _network(plan: ComparePlan, train: ImageSource, folder: Path) -> FeatureNetwork:
+def kept_reference(kept: Path, digest: str, plan: ComparePlan, **given: Any) -> Reference:
+    """A reference for the plan's n, made once and then read from the file.
+
+    Args:
+        kept: the file.
+        digest: of what it is made of.
+        plan: of the comparison.
+        given: to `prepare_reference`.
+
+    Raises:
+        DataError, StorageError.
+    """
+    same = {k: given[k] for k in ("network", "train")}
+    found: Reference | None = load(kept, digest=digest, given=same) if kept.exists() else None
+    if found is not None:
+        return found
+    made = prepare_reference(**given, n=plan.n, allow_small=plan.allow_small)
+    _replaced(kept, lambda to: save(to, made, digest=digest, without=same))
+    return made
+
+
+def network_of(plan: ComparePlan, train: ImageSource, folder: Path) -> FeatureNetwork:
+    """The feature network of a plan, trained once where the plan says so; it sees training images only."""
     if plan.network != "trained":
         file = Path(plan.network)
         return FeatureNetwork.load(file) if file.is_file() else shipped_network(plan.network)

@@ -1,4 +1,4 @@
-"""`ComparePlan`: what will be compared, written down before anything runs (imports qimg_core; not torch).
+"""`ComparePlan`: what will be compared, written down before anything runs (imports grid, qimg_core; not torch).
 
 The digest is over the canonical form with every default filled in, so two files that mean the same have one digest,
 and whatever would change a result changes it.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, fields, frozen
 
+from qimg_compare.grid import drawn, point, points
 from qimg_core.errors import UnknownName
 from qimg_core.generator import Arm
 from qimg_core.ledger import canonical
@@ -68,11 +69,13 @@ class ArmPlan:
         settings: of the model; reals as text.
         weights: a shipped name or a file, ``{seed}`` in it stands for the paired seed; None: trained here.
         steps: of the training; 0 with weights, and where ``time_of`` decides.
-        trials: of tuning that were made for this arm, as declared.
+        trials: of tuning, drawn from the grid (every point where it has no more); without one, as declared.
         backend, noise, shots: where and how its circuits run.
         max_cost: what a session of it may spend, exactly, in the provider's unit; a device that is paid for needs it.
         time_of: the arm whose measured training time at the same seed this one is trained for.
         surrogate_of: the arm whose weights make the images here, its circuit replaced by a fitted surrogate.
+        grid: settings that the trials vary, each with its values; empty: nothing is tuned.
+        trial_steps: of the training of each trial; 0 without a grid.
     """
 
     name: str
@@ -89,6 +92,17 @@ class ArmPlan:
     max_cost: str | None = None
     time_of: str | None = None
     surrogate_of: str | None = None
+    grid: Mapping[str, list[Any]] = field(factory=dict, hash=False)
+    trial_steps: int = 0
+
+    @property
+    def tried(self) -> int:
+        """Trials of this arm: those that its grid gives, or those declared."""
+        return min(self.trials, points(self.grid)) if self.grid else self.trials
+
+    def draws(self, seed: int) -> dict[int, dict[str, Any]]:
+        """What the trials vary, by position in the grid, in the order of drawing; ``seed`` is the plan's."""
+        return {at: point(self.grid, at) for at in drawn(self.grid, self.trials, seed)}
 
     @property
     def needs(self) -> str | None:
@@ -98,8 +112,8 @@ class ArmPlan:
     def to_json(self) -> dict[str, Any]:
         """Canonical form, without floats; what most arms do not have is left out of those."""
         found = {f.name: getattr(self, f.name) for f in fields(ArmPlan)}
-        for key in ("time_of", "surrogate_of"):
-            if found[key] is None:
+        for key in ("time_of", "surrogate_of", "grid", "trial_steps"):
+            if not found[key]:
                 del found[key]
         return {**found, "arm": self.arm.value, "role": self.role.value, "settings": dict(self.settings)}
 
@@ -127,6 +141,7 @@ class ComparePlan:
         controls: ``real``, ``copy``.
         seed: root of what the arms share: feature network, reference, bootstrap.
         arms: in the order of the tables.
+        trial_metric: what the trials are judged by; None where nothing is tuned.
     """
 
     name: str
@@ -147,6 +162,17 @@ class ComparePlan:
     controls: tuple[str, ...]
     seed: int
     arms: tuple[ArmPlan, ...]
+    trial_metric: str | None = None
+
+    @property
+    def tuned(self) -> tuple[ArmPlan, ...]:
+        """The arms with a grid."""
+        return tuple(a for a in self.arms if a.grid)
+
+    @property
+    def trial_seed(self) -> int:
+        """The seed of every trial: the smallest whole number that is no seed of the comparison."""
+        return next(s for s in range(len(self.seeds) + 1) if s not in self.seeds)
 
     def arm(self, name: str) -> ArmPlan:
         """An arm by name.
@@ -174,6 +200,8 @@ class ComparePlan:
         found: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(ComparePlan)}
         for key in ("margin", "target"):
             found[key] = None if found[key] is None else canonical.real(found[key])
+        if self.trial_metric is None:
+            del found["trial_metric"]
         lists = {key: list(found[key]) for key in ("seeds", "metrics", "matched", "controls")}
         return {"schema": SCHEMA, **found, **lists, "arms": [a.to_json() for a in self.arms]}
 

@@ -1,4 +1,4 @@
-"""Reading ``plan.toml``: strict, every word checked, the nearest known one offered (imports plan, scales).
+"""Reading ``plan.toml``: strict, every word checked, the nearest known one offered (imports plan, plan_trials, scales).
 
 Nothing is looked up outside the file: whether generators, data and devices exist is seen when the runs are prepared.
 """
@@ -23,11 +23,11 @@ from qimg_compare.plan import (
     ComparePlan,
     Role,
 )
+from qimg_compare.plan_trials import check_trials, grid_of, plain, steps_of_trials, surrogates_counted
 from qimg_compare.scales import scale_of
 from qimg_core.cli.options import parse_amount
 from qimg_core.errors import ConfigurationError, DataError, UnknownName
 from qimg_core.generator import Arm
-from qimg_core.ledger import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,6 +73,8 @@ _TOP: dict[str, type | tuple[type, ...]] = {
     "controls": list,
     "seed": int,
     "settings": dict,
+    "grid": dict,
+    "trial_metric": str,
     "arms": dict,
 }
 _ARM: dict[str, type | tuple[type, ...]] = {
@@ -80,6 +82,8 @@ _ARM: dict[str, type | tuple[type, ...]] = {
     "arm": str,
     "role": str,
     "settings": dict,
+    "grid": dict,
+    "trial_steps": int,
     "weights": str,
     "steps": int,
     "trials": int,
@@ -90,7 +94,7 @@ _ARM: dict[str, type | tuple[type, ...]] = {
     "time_of": str,
     "surrogate_of": str,
 }
-_SHARED = ("generator", "steps", "trials", "backend", "noise", "shots", "max_cost")
+_SHARED = ("generator", "steps", "trials", "trial_steps", "backend", "noise", "shots", "max_cost")
 
 
 def parse_plan(document: Mapping[str, Any]) -> ComparePlan:
@@ -103,9 +107,12 @@ def parse_plan(document: Mapping[str, Any]) -> ComparePlan:
     defaults = {k: document[k] for k in _SHARED if k in document}
     tables = document["arms"]
     arms = tuple(
-        _arm(name, _copied(name, table, tables), defaults, document.get("settings", {}))
+        _arm(name, _copied(name, table, tables), defaults, document.get("settings", {}), document.get("grid", {}))
         for name, table in tables.items()
     )
+    tuned = any(a.grid for a in arms)
+    if not tuned and "trial_steps" in document:
+        raise ConfigurationError("trial_steps is said, but no arm has a grid", hint="[grid] or [arms.NAME.grid]")
     seeds = document.get("seeds", SEEDS)
     made = ComparePlan(
         name=document["name"],
@@ -125,13 +132,17 @@ def parse_plan(document: Mapping[str, Any]) -> ComparePlan:
         target=None if "target" not in document else float(document["target"]),
         controls=tuple(document.get("controls", CONTROLS)),
         seed=document.get("seed", 0),
-        arms=arms,
+        arms=surrogates_counted(arms),
+        trial_metric=document.get("trial_metric", document["primary"] if tuned else None),
     )
     _check(made)
+    check_trials(made)
     return made
 
 
-def _arm(name: str, table: Any, defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> ArmPlan:
+def _arm(
+    name: str, table: Any, defaults: Mapping[str, Any], settings: Mapping[str, Any], grid: Mapping[str, Any]
+) -> ArmPlan:
     if not isinstance(table, dict):
         raise ConfigurationError(f"arms.{name} is a table, got {table!r}", hint=f"[arms.{name}]")
     where = f"the arm {name!r}"
@@ -150,12 +161,19 @@ def _arm(name: str, table: Any, defaults: Mapping[str, Any], settings: Mapping[s
     if given.get("trials", 1) < 1 or given.get("shots", 1) < 1:
         raise ConfigurationError(f"{where}: trials and shots are 1 or more")
     parse_amount(given.get("max_cost"))
+    untrained = weights is not None or "surrogate_of" in table
+    if untrained and not {"grid", "trial_steps"}.isdisjoint(table):
+        raise ConfigurationError(f"{where} is not trained here, so it has neither a grid nor trial_steps")
+    merged = {k: plain(k, v) for k, v in {**settings, **given.get("settings", {})}.items()}
+    varied = {} if untrained else grid_of(where, {**grid, **given.get("grid", {})}, merged)
+    if "trial_steps" in table and not varied:
+        raise ConfigurationError(f"{where} has trial_steps and no grid", hint=f"[arms.{name}.grid]")
     return ArmPlan(
         name=name,
         generator=given["generator"],
         arm=arm,
         role=_role(where, arm, given.get("role", next((r for k, r in _DERIVED.items() if k in table), None))),
-        settings={k: _plain(k, v) for k, v in {**settings, **given.get("settings", {})}.items()},
+        settings=merged,
         weights=weights,
         steps=steps,
         trials=given.get("trials", 1),
@@ -165,6 +183,8 @@ def _arm(name: str, table: Any, defaults: Mapping[str, Any], settings: Mapping[s
         max_cost=given.get("max_cost"),
         time_of=table.get("time_of"),
         surrogate_of=table.get("surrogate_of"),
+        grid=varied,
+        trial_steps=steps_of_trials(where, given.get("trial_steps"), steps) if varied else 0,
     )
 
 
@@ -275,13 +295,3 @@ def _word(kind: Any, value: str, what: str) -> Any:
     if value not in known:
         raise UnknownName(what, value, known)
     return kind(value)
-
-
-def _plain(key: str, value: Any) -> Any:
-    if isinstance(value, float):
-        return canonical.real(value)
-    if isinstance(value, (str, int)):
-        return value
-    if isinstance(value, list):
-        return [_plain(key, v) for v in value]
-    raise ConfigurationError(f"the setting {key!r} is text, a number, true, false or a list, got {value!r}")

@@ -65,7 +65,7 @@ def register(session: Session, plan: ComparePlan, *, data: str, network: str, be
         if entry.facts.get("name") == plan.name:
             earlier.append(entry)
     if own is None:
-        facts = {
+        facts: dict[str, Any] = {
             "schema": "qimg.compare.planned/1",
             "name": plan.name,
             "plan": plan.digest,
@@ -78,21 +78,33 @@ def register(session: Session, plan: ComparePlan, *, data: str, network: str, be
             "bench": bench,
             "artefacts": {"plan": session.put(canonical.dumps(plan.to_json()))},
         }
+        if plan.tuned:
+            facts["trials"] = sum(a.tried for a in plan.tuned)
         own = session.record(PLANNED, facts)
     reasons = [f"the plan {plan.name!r} was changed after its entry {e.index}" for e in earlier[:1]]
     return Registration(entry=own.index, digest=own.digest, origin=session.ledger.origin, reasons=tuple(reasons))
 
 
-def checked(registration: Registration, results: Iterable[RunResult]) -> Registration:
-    """The registration with what the results say about it: each names the entry that was there when it began."""
+def checked(registration: Registration, results: Iterable[RunResult], *, chosen: str | None = None) -> Registration:
+    """The registration with what the results say about it: each names the entries that were there when it began.
+
+    Args:
+        registration: of the plan.
+        results: of runs and trials.
+        chosen: digest of the entry that chose the settings of tuned arms.
+    """
     from attrs import evolve
 
-    strangers = [r for r in results if r.registered != registration.digest]
-    if not strangers:
-        return registration
-    first = f"{strangers[0].arm}, seed {strangers[0].seed}"
-    reason = f"{len(strangers)} results were there before the plan's entry, the first is {first}"
-    return evolve(registration, reasons=(*registration.reasons, reason))
+    there = list(results)
+    for entry, strangers in (
+        ("the plan's entry", [r for r in there if r.registered != registration.digest]),
+        ("the entry of the chosen settings", [r for r in there if r.chosen not in (None, chosen)]),
+    ):
+        if strangers:
+            first = f"{strangers[0].arm}, seed {strangers[0].seed}"
+            reason = f"{len(strangers)} results were there before {entry}, the first is {first}"
+            registration = evolve(registration, reasons=(*registration.reasons, reason))
+    return registration
 
 
 def finish(
@@ -101,6 +113,8 @@ def finish(
     registration: Registration,
     results: Mapping[tuple[str, int], tuple[RunResult, str]],
     document: Mapping[str, Any],
+    *,
+    chosen: int | None = None,
 ) -> Entry:
     """The last entry: plan, runs with the heads of their logs, data, feature network, verdict; the same one once.
 
@@ -110,6 +124,7 @@ def finish(
         registration: of it.
         results: by arm and seed, each with the digest of its file.
         document: the report, JSON without floats; kept as an artefact.
+        chosen: index of the entry that chose the settings of tuned arms.
     """
     runs = [
         {"arm": arm, "seed": seed, "result": digest, "log": _head(result)}
@@ -121,7 +136,7 @@ def finish(
     for entry in session.ledger.entries(kind=FINISHED, start=registration.entry):
         if entry.artefacts == digests:
             return entry
-    facts = {
+    facts: dict[str, Any] = {
         "schema": "qimg.compare.finished/1",
         "name": plan.name,
         "plan": plan.digest,
@@ -136,6 +151,8 @@ def finish(
         "primary": document["primary"],
         "artefacts": {name: session.put(text) for name, text in texts.items()},
     }
+    if chosen is not None:
+        facts["chosen_entry"] = chosen
     return session.record(FINISHED, facts)
 
 

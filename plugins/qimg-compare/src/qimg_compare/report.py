@@ -12,7 +12,6 @@ from qimg_compare.learning import learning_curves, losses_of
 from qimg_compare.pictures import forest
 from qimg_compare.result import run_folder
 from qimg_compare.tables import (
-    Table,
     attribute_note,
     budget_table,
     difference_table,
@@ -22,6 +21,7 @@ from qimg_compare.tables import (
     verdict_words,
 )
 from qimg_compare.tradeoff import cost_quality, places_of
+from qimg_compare.trial_tables import tuning_table
 from qimg_core.cli.output import table as columns
 from qimg_core.storage import write_atomic
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from qimg_compare.analysis import Analysis
     from qimg_compare.plan import ComparePlan
+    from qimg_compare.table import Table
     from qimg_core.plugins import Registry
 
 SCHEMA = "qimg.compare.report/1"
@@ -62,6 +63,7 @@ def tables_of(plan: ComparePlan, analysis: Analysis, registry: Registry) -> tupl
         metric_table(plan, analysis),
         difference_table(plan, analysis),
         budget_table(plan, analysis),
+        *((tuning_table(plan, analysis.tuning),) if analysis.tuning else ()),
         operation_table(plan, analysis, registry),
     )
 

@@ -63,6 +63,9 @@ class RunResult:
         weights, pixels: digests.
         runs: ids in the run's own log.
         log: head of that log.
+        trial: position in the arm's grid, of a trial; None: a run of the comparison.
+        tuned: settings that a trial tries, or that were chosen for a run.
+        chosen: digest of the ledger entry that chose them before this run began.
     """
 
     plan: str
@@ -90,10 +93,16 @@ class RunResult:
     pixels: str | None = None
     runs: tuple[str, ...] = ()
     log: Head | None = None
+    trial: int | None = None
+    tuned: Mapping[str, Any] = field(factory=dict, hash=False)
+    chosen: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Canonical form without the log's head: what the run's own log vouches for."""
         out: dict[str, Any] = {f.name: _plain(getattr(self, f.name)) for f in fields(RunResult) if f.name != "log"}
+        for key, nothing in (("trial", None), ("tuned", {}), ("chosen", None)):
+            if out[key] == nothing:
+                del out[key]
         return {"schema": SCHEMA, **out}
 
 
@@ -116,6 +125,11 @@ def run_folder(folder: Path, arm: str, seed: int) -> Path:
     return folder / "runs" / arm / f"seed-{seed}"
 
 
+def trial_folder(folder: Path, arm: str, position: int) -> Path:
+    """Where a trial keeps its files."""
+    return folder / "trials" / arm / f"point-{position}"
+
+
 def write_result(folder: Path, result: RunResult) -> str:
     """Write the file atomically; returns its digest."""
     data = canonical.dumps({"body": result.to_json(), "log": _plain(result.log)})
@@ -123,7 +137,9 @@ def write_result(folder: Path, result: RunResult) -> str:
     return sha256_digest(data)
 
 
-def read_result(folder: Path, *, plan: str, arm: str, seed: int) -> tuple[RunResult, str] | None:
+def read_result(
+    folder: Path, *, plan: str, arm: str, seed: int, trial: int | None = None
+) -> tuple[RunResult, str] | None:
     """A finished result and the digest of its file; None where there is none, or one of another plan, arm or seed.
 
     A file that is damaged counts as none, with a warning: the run is made again.
@@ -138,7 +154,7 @@ def read_result(folder: Path, *, plan: str, arm: str, seed: int) -> tuple[RunRes
     except (ConfigurationError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         log.warning("%s is damaged and counts as none (%s): the run is made again", folder / FILE, error)
         return None
-    if (found.plan, found.arm, found.seed) != (plan, arm, seed):
+    if (found.plan, found.arm, found.seed, found.trial) != (plan, arm, seed, trial):
         return None
     return found, sha256_digest(data)
 

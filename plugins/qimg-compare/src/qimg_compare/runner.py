@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
@@ -19,7 +19,7 @@ from qimg_compare.result import read_result, run_folder
 from qimg_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from qimg_compare.plan import ComparePlan
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qimg_core.plugins import Registry
 
 Key = tuple[str, int]
+K = TypeVar("K")
 
 
 @frozen(kw_only=True)
@@ -88,33 +89,58 @@ def run_all(
     needs = {a.name: a.needs for a in plan.arms}
     if not todo:
         return ()
-    context = _context(plan, registry)
-    running: dict[Any, tuple[Any, Key]] = {}
+    context = run_context(plan, registry)
+
+    def begin(key: Key) -> Any:
+        return _start(context, folder, *key, registered)
+
+    def following() -> Key | None:
+        key = _next(todo, needs, ready)
+        if key is not None:
+            todo.remove(key)
+        return key
+
+    with closing(side_by_side(jobs, begin, following)) as ended:
+        for (arm, seed), code in ended:
+            found = read_result(run_folder(folder, arm, seed), plan=plan.digest, arm=arm, seed=seed)
+            reason = None if found is not None else reason_of(run_folder(folder, arm, seed), code)
+            if reason is None:
+                ready.add((arm, seed))
+            for each, why in _ended(arm, seed, reason, todo, needs):
+                failures.append(Failure(arm=each, seed=seed, reason=why))
+                if done is not None:
+                    done(each, seed, why)
+            if reason is None and done is not None:
+                done(arm, seed, None)
+    return tuple(failures)
+
+
+def side_by_side(
+    jobs: int, begin: Callable[[K], Any], following: Callable[[], K | None]
+) -> Generator[tuple[K, int | None], None, None]:
+    """Keep several processes going; gives each key with its exit code as it ends, and ends the rest when closed.
+
+    Args:
+        jobs: processes at a time.
+        begin: starts the process of a key.
+        following: the next key that can begin now; None: none can.
+    """
+    running: dict[Any, tuple[Any, K]] = {}
     try:
-        while todo or running:
-            while len(running) < jobs and (key := _next(todo, needs, ready)) is not None:
-                arm, seed = key
-                todo.remove(key)
-                process = _start(context, folder, arm, seed, registered)
-                running[process.sentinel] = (process, (arm, seed))
+        while True:
+            while len(running) < jobs and (key := following()) is not None:
+                process = begin(key)
+                running[process.sentinel] = (process, key)
+            if not running:
+                return
             for sentinel in wait(list(running)):
-                process, (arm, seed) = running.pop(sentinel)
+                process, key = running.pop(sentinel)
                 process.join()
-                found = read_result(run_folder(folder, arm, seed), plan=plan.digest, arm=arm, seed=seed)
-                reason = None if found is not None else _reason(run_folder(folder, arm, seed), process.exitcode)
-                if reason is None:
-                    ready.add((arm, seed))
-                for each, why in _ended(arm, seed, reason, todo, needs):
-                    failures.append(Failure(arm=each, seed=seed, reason=why))
-                    if done is not None:
-                        done(each, seed, why)
-                if reason is None and done is not None:
-                    done(arm, seed, None)
+                yield key, process.exitcode
     finally:
         for process, _ in running.values():
             process.kill()
             process.join()
-    return tuple(failures)
 
 
 def _next(todo: Sequence[Key], needs: Mapping[str, str | None], ready: set[Key]) -> Key | None:
@@ -142,7 +168,8 @@ def _start(context: Any, folder: Path, arm: str, seed: int, registered: str) -> 
     return process
 
 
-def _reason(own: Path, code: int | None) -> str:
+def reason_of(own: Path, code: int | None) -> str:
+    """Why a process left no result in its folder."""
     try:
         document = json.loads((own / "error.json").read_bytes())
     except FileNotFoundError:
@@ -150,14 +177,14 @@ def _reason(own: Path, code: int | None) -> str:
     return f"{document['type']}: {document['message']}"
 
 
-def _context(plan: ComparePlan, registry: Registry) -> Any:
+def run_context(plan: ComparePlan, registry: Registry) -> Any:
     """Processes forked from a server that has imported torch and the models once: a run begins at once."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     specs: list[ComponentSpec] = []
     for arm in plan.arms:
         specs += [registry.spec("generator", arm.generator), registry.spec("backend", arm.backend.partition("[")[0])]
-    modules = dict.fromkeys(["qimg_compare.worker", "torch._dynamo", *(s.target.partition(":")[0] for s in specs)])
+    modules = dict.fromkeys(["qimg_compare.trial", "torch._dynamo", *(s.target.partition(":")[0] for s in specs)])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     with _environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"):

@@ -54,7 +54,7 @@ class Summary:
         metrics: by name.
         runs: every run's own, by name: what differences of arms are taken of.
         parameters: trained numbers; 0 for controls.
-        trials: of tuning, as declared.
+        trials: of tuning: made where the arm has a grid, else as declared.
         steps: of training, the mean over seeds.
         executions, shots: of training and sampling.
         train_seconds: None where weights were given or not every time is known.
@@ -127,7 +127,7 @@ def summary(plan: ComparePlan, name: str, results: Sequence[RunResult]) -> Summa
         metrics={m: mean for m in plan.every_metric if (mean := mean_of(name, results, m)) is not None},
         runs={m: tuple(_at(r, found) for r in results if (found := r.metrics.get(m))) for m in plan.every_metric},
         parameters=max((r.parameters.get("total", 0) for r in results), default=0),
-        trials=0 if arm is None else arm.trials,
+        trials=0 if arm is None else arm.tried,
         steps=round(_average([r.steps for r in results])),
         executions=_average([r.train_executions + r.sample_executions for r in results]),
         shots=_average([r.train_shots + r.sample_shots for r in results]),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from qimg_compare.plan import KPIS
 from qimg_compare.scales import scale_of
+from qimg_compare.table import Table
+from qimg_compare.trial_tables import TRIAL_HEAD, trial_budget
 from qimg_compare.verdict import Attribute, Outcome, Verdict
 from qimg_metrics.bootstrap import number
 
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from qimg_compare.summary import Mean, Summary
     from qimg_compare.verdict import Comparison
     from qimg_core.plugins import Registry
-
-
-@frozen(kw_only=True)
-class Table:
-    """Head and rows of text; ``title`` says what it shows, ``note`` how to read it."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
 
 
 def verdict_words(analysis: Analysis) -> str:
@@ -65,16 +55,23 @@ def budget_table(plan: ComparePlan, analysis: Analysis) -> Table:
             "-" if a.train_seconds is None else f"{a.train_seconds:.1f}",
             number(a.seconds_per_image) if a.role != "control" else "-",
             number(a.cost) if a.role != "control" else "-",
+            *trial_budget(analysis.tuning, a.name),
         )
         for a in analysis.arms
     ]
     head = ("arm", "role", "parameters", "trials", "steps", "executions", "shots", "train s", "s/image", "cost")
     matched = ", ".join(plan.matched) or "nothing"
+    trials = (
+        f"trials of tuning with a grid were made at seed {plan.trial_seed}, others are as declared; the columns of "
+        "trials are sums over all of an arm's"
+        if analysis.tuning
+        else "trials of tuning as declared, none were made here"
+    )
     return Table(
         title="Budgets",
-        head=head,
+        head=(*head, *(TRIAL_HEAD if analysis.tuning else ())),
         rows=tuple(rows),
-        note=f"Declared as matched: {matched}. Means of one run; trials of tuning as declared, none were made here.",
+        note=f"Declared as matched: {matched}. Means of one run; {trials}.",
     )
 
 

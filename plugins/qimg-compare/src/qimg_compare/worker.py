@@ -28,9 +28,11 @@ from qimg_compare.operation import operation
 from qimg_compare.plan import ArmPlan, ComparePlan, plan_from_json
 from qimg_compare.result import Head, Measured, RunResult, run_folder, write_result
 from qimg_compare.stand_in import stand_in
+from qimg_compare.trained import settings_of, trained
+from qimg_compare.trial_choice import settled
 from qimg_core.budget import Budget
 from qimg_core.cli.options import parse_amount
-from qimg_core.errors import QimgError, WeightsError
+from qimg_core.errors import QimgError
 from qimg_core.images import Images
 from qimg_core.ledger import canonical
 from qimg_core.ledger.opening import open_ledger
@@ -39,16 +41,14 @@ from qimg_core.plugins import Registry
 from qimg_core.seeds import derive_seed
 from qimg_core.session import Session
 from qimg_core.storage import ensure_folder, sha256_digest, write_atomic
-from qimg_core.training import state_path, train
-from qimg_core.weights import load_weights
 from qimg_metrics.evaluation import evaluate_against
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qimg_core.generator import Generator
-    from qimg_core.images import TrainStep
 
 PLAN, LOG, ERROR = "plan.json", "log.txt", "error.json"
-EVERY = 250
 SHOWN = 40
 """Images of each run that are kept as a picture."""
 
@@ -62,17 +62,22 @@ def work(folder: str, arm: str, seed: int, registered: str) -> None:
         seed: one of its seeds.
         registered: digest of the entry that holds the plan.
     """
+    home = Path(folder)
+    live(run_folder(home, arm, seed), lambda: make_run(home, arm, seed, registered, Registry()))
+
+
+def live(own: Path, make: Callable[[], object]) -> None:
+    """A process's whole life: it makes one thing in a folder of its own, and leaves there what went wrong."""
     _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the comparison, which ends its runs
     torch.set_num_threads(1)  # runs go side by side: one core each
-    home = Path(folder)
-    own = ensure_folder(run_folder(home, arm, seed))
+    ensure_folder(own)
     (own / ERROR).unlink(missing_ok=True)
     with (own / LOG).open("a", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         try:
-            make_run(home, arm, seed, registered, Registry())
+            make()
         except Exception as error:
             traceback.print_exc()
             sys.stderr.flush()
@@ -104,7 +109,14 @@ def make_run(home: Path, arm: str, seed: int, registered: str, registry: Registr
     if arm in plan.controls:
         result = _control(base, bench, own, registry)
     else:
-        result = _model(base, plan, plan.arm(arm), bench, home, own, registry)
+        planned, chosen = settled(home, plan, plan.arm(arm))
+        base = attrs.evolve(base, tuned=chosen.settings, chosen=chosen.entry)
+        result = model_run(base, plan, planned, bench, home, own, registry)
+    return left(own, result, registry)
+
+
+def left(own: Path, result: RunResult, registry: Registry) -> RunResult:
+    """The result with the head of its log, as a file: the run is finished."""
     with open_ledger(own / "ledger", registry, create=False, read_only=True) as log:
         head = Head(origin=log.origin, size=len(log), checkpoint=sha256_digest(log.checkpoints()[-1]))
     result = attrs.evolve(result, log=head)
@@ -128,9 +140,20 @@ def _control(base: RunResult, bench: Bench, own: Path, registry: Registry) -> Ru
         return _measured(session, result, images, bench, conditional=True, own=own)
 
 
-def _model(
+def model_run(
     base: RunResult, plan: ComparePlan, arm: ArmPlan, bench: Bench, home: Path, own: Path, registry: Registry
 ) -> RunResult:
+    """Train (or not), sample and measure a model.
+
+    Args:
+        base: what is known of the result before.
+        plan: of the comparison.
+        arm: with its settings.
+        bench: what it learns and is judged with.
+        home: folder of the comparison.
+        own: folder of the run.
+        registry: of plugins.
+    """
     given: dict[str, Any] = {
         "seed": base.seed,
         "backend": arm.backend,
@@ -151,14 +174,11 @@ def _model(
         )
     elif arm.weights is None:
         weights = own / "weights.safetensors"
-        if not _trained(weights, arm, bench, base.seed):
-            result = _train(result, arm, bench, weights, own, given)
-            _keep_training(own, result)
-        result = _kept_training(own, attrs.evolve(result, steps=arm.steps))
+        result = trained(result, arm, bench.train, weights, own, given)
     else:
         weights = arm.weights.replace("{seed}", str(base.seed))
     with Session(own / "ledger", activity="generate", **given) as session:
-        model = session.generator(arm.generator, weights=weights, **_settings(arm))
+        model = session.generator(arm.generator, weights=weights, **settings_of(arm))
         begin = time.perf_counter()
         images = model.sample(plan.n, seed=derive_seed(base.seed, "compare", "sample"))
         seconds = time.perf_counter() - begin
@@ -182,80 +202,9 @@ def _model(
         return _measured(session, result, images, bench, conditional=_conditional(model), own=own)
 
 
-def _settings(arm: ArmPlan) -> dict[str, Any]:
-    return {**arm.settings, "arm": arm.arm}
-
-
 def _conditional(model: Generator) -> bool:
     """Does the model ask for classes? One of a single class does not."""
     return bool(getattr(model.config, "classes", 0) != 1)
-
-
-def _trained(weights: Path, arm: ArmPlan, bench: Bench, seed: int) -> bool:
-    """Are whole weights of this run there already? They are written last, and atomically."""
-    if not weights.exists():
-        return False
-    facts = load_weights(weights).facts
-    wanted = {"steps": arm.steps, "seed": str(seed), "arm": arm.arm.value}
-    if any(facts.get(k) != v for k, v in wanted.items()) or facts["data"]["digest"] != bench.train.digest:
-        raise WeightsError(f"{weights} belongs to another training", hint="remove the folder of this run")
-    return True
-
-
-def _train(result: RunResult, arm: ArmPlan, bench: Bench, weights: Path, own: Path, given: dict[str, Any]) -> RunResult:
-    """Train from the beginning, or from where a killed process had saved its state."""
-    clock = own / "clock.json"
-    resume = state_path(weights).exists()
-    before = json.loads(clock.read_bytes())["seconds"] if resume and clock.exists() else 0.0
-    begin = time.perf_counter()
-
-    def progress(step: TrainStep) -> None:
-        if step.step % EVERY == 0:  # the state is saved right after this call
-            write_atomic(clock, json.dumps({"seconds": before + time.perf_counter() - begin}).encode())
-
-    with Session(own / "ledger", activity="train", **given) as session:
-        model = session.generator(arm.generator, **_settings(arm))
-        train(
-            session,
-            model,
-            bench.train,
-            steps=arm.steps,
-            out=weights,
-            resume=resume,
-            every=EVERY,
-            progress=progress,
-        )
-        tally = session.log.recorder.tally
-        return attrs.evolve(
-            result,
-            steps=arm.steps,
-            train_seconds=before + time.perf_counter() - begin,
-            train_executions=tally.executions,
-            train_shots=tally.shots,
-            cost=result.cost + session.spending.cost,
-            runs=(*result.runs, session.run),
-        )
-
-
-def _keep_training(own: Path, result: RunResult) -> None:
-    """What the training took, for a process that is killed between training and measuring."""
-    document = {
-        "steps": result.steps,
-        "train_seconds": result.train_seconds,
-        "train_executions": result.train_executions,
-        "train_shots": result.train_shots,
-        "cost": str(result.cost),
-        "runs": list(result.runs),
-    }
-    write_atomic(own / "training.json", json.dumps(document).encode())
-
-
-def _kept_training(own: Path, result: RunResult) -> RunResult:
-    file = own / "training.json"
-    if not file.exists():  # killed between the weights and this file: the weights stand, their time is not known
-        return result
-    d = json.loads(file.read_bytes())
-    return attrs.evolve(result, **{**d, "cost": type(result.cost)(d["cost"]), "runs": tuple(d["runs"])})
 
 
 def _measured(
@@ -270,7 +219,11 @@ def _measured(
     result = attrs.evolve(result, metrics=metrics)
     body = canonical.dumps(result.to_json())
     facts = {"plan": result.plan, "arm": result.arm, "seed": result.seed, "artefacts": {"result": session.put(body)}}
-    session.record("compare.measured", {"schema": "qimg.compare.measured/1", **facts})
+    if result.trial is None:
+        session.record("compare.measured", {"schema": "qimg.compare.measured/1", **facts})
+    else:
+        facts |= {"trial": result.trial, "settings": dict(result.tuned), "data": result.data}
+        session.record("compare.tried", {"schema": "qimg.compare.tried/1", **facts})
     images[: min(len(images), SHOWN)].save(own / "images.png", columns=10)
     return result
 

@@ -109,7 +109,7 @@ def planted(
     if out is not None:
         check_file(Path(out), ".md")
     judge = named_network(network)
-    from qimg_metrics.image.planted import CLAIMS, FAULTS, judge_planted, planted_table, seen
+    from qimg_metrics.image.planted import CLAIMS, FAULTS, judge_planted, must_see, planted_table, seen
 
     train, test = (open_data(app, data, split=split, size=parse_size(size)) for split in ("train", "test"))
     check_fits(judge, train, test)
@@ -126,7 +126,7 @@ def planted(
         allow_small=allow_small,
     )
     found = {m: [fault for fault in FAULTS if seen(m, fault, judged)] for m in CLAIMS}
-    missed = {m: sorted(set(claims) - set(found[m])) for m, (_, claims) in CLAIMS.items()}
+    missed = {m: sorted(set(must_see(m, min(train.shape[:2]))) - set(found[m])) for m in CLAIMS}
     text = planted_table(judged)
     if out is not None:
         ensure_folder(Path(out).parent)
