@@ -35,7 +35,8 @@ IMAGES = {
     "accepted": Better.LARGER,
     "train_on_synthetic": Better.LARGER,
 }
-"""Metrics of `qimg_metrics.evaluation.Evaluation`, by name. nn_ratio below 1 is copying, above is noise; a blur moves it either way."""
+"""Metrics of `qimg_metrics.evaluation.Evaluation`, by name. nn_ratio below 1 is copying, above is
+noise; a blur moves it either way."""
 
 OPERATION = {
     "seconds_per_image": Better.SMALLER,

@@ -1,8 +1,8 @@
 """Is it drawing or copying? Distances to the nearest training image, in pixel space (imports numpy).
 
 `nn_ratio` = median distance of a generated image to its nearest training image over the same for held-out real images.
-About 1 is good, below 0.7 copying, well above 1 noise; a blur moves it either way. Authenticity: Alaa et al., "How faithful is your synthetic
-data?", ICML 2022.
+About 1 is good, below 0.7 copying, well above 1 noise; a blur moves it either way. Authenticity: Alaa et al., "How
+faithful is your synthetic data?", ICML 2022.
 """
 
 from __future__ import annotations
