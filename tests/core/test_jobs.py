@@ -504,7 +504,7 @@ def test_memory_does_not_grow_with_the_jobs_that_are_done(registry, tmp_path):
         return top
 
     small, large = peak(200), peak(800)
-    # kept of a job: its handle, its record, the fake's own copy, some 4 KiB; cycles that wait to be collected move the peak
+    # kept of a job: its handle, its record, the fake's own copy, some 4 KiB; cycles not yet collected move the peak
     assert large - small < 600 * 16384
 
 
