@@ -11,7 +11,12 @@ from qimg_core.ledger.merkle import leaf_hash, verify_inclusion
 from qimg_core.ledger.note import Checkpoint, VerifierKey, open_note
 from qimg_core.weights import load_weights
 
-SHIPPED = [("hybrid-unet", "mnist"), ("quantum-latent-flow", "mnist"), ("quantum-latent-flow", "mnist-global")]
+SHIPPED = [
+    ("hybrid-unet", "mnist"),
+    ("hybrid-unet", "fashion"),
+    ("quantum-latent-flow", "mnist"),
+    ("quantum-latent-flow", "mnist-global"),
+]
 
 
 def path(name, weights, suffix):

@@ -13,7 +13,10 @@ def qimg_generators() -> list[GeneratorSpec]:
             name="hybrid-unet",
             target="qimg_diffusion.hybrid_unet:HybridUNet",
             summary="class-conditional U-Net by flow matching, a circuit modulates its bottleneck",
-            weights={"mnist": "qimg_diffusion:weights/hybrid-unet-mnist.safetensors"},
+            weights={
+                "mnist": "qimg_diffusion:weights/hybrid-unet-mnist.safetensors",
+                "fashion": "qimg_diffusion:weights/hybrid-unet-fashion.safetensors",
+            },
         ),
         GeneratorSpec(
             name="quantum-latent-flow",
