@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from qimg_core.admission import Asked
+from qimg_core.admission_words import UNSTATED
 from qimg_core.capabilities import DeviceKind
 from qimg_core.config import config_from_json, config_to_json
 from qimg_core.errors import AdmissionDenied, DataError, UnknownName, WeightsError
@@ -23,6 +25,7 @@ from qimg_core.weights import load_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qimg_core.admission import Context
     from qimg_core.generator import Generator
     from qimg_core.images import Images
     from qimg_core.ledger.entry import Entry
@@ -137,12 +140,13 @@ def record_images(
     ran = bool(kinds)
     quantum = ran and DeviceKind.SURROGATE.value not in kinds
     simulated = quantum and DeviceKind.QPU.value not in kinds
-    answers = session.registry.hooks.hook.qimg_screen(images=images, context=session.context)
+    answers = session.registry.hooks.hook.qimg_screen(images=images, context=_screened(session, model))
     refused = [d for d in answers if d is not None and d.verdict != "allow"]
     if refused:
         reasons = "; ".join(f"{d.policy}: {', '.join(d.reasons)}" for d in refused)
         session.record("images.withheld", {"generator": model.name, "n": len(images), "reasons": reasons})
-        raise AdmissionDenied(f"the images are withheld: {reasons}")
+        hint = "\n  ".join(d.hint for d in refused if d.hint)
+        raise AdmissionDenied(f"the images are withheld: {reasons}", hint=hint)
     images, marks = _marked(session, images, {"run": session.run, "generator": model.name, "quantum": quantum})
     each = json.dumps(list(images.digests()), separators=(",", ":")).encode()
     artefacts = {"pixels": session.put(images.to_bytes()), "image_digests": session.put(each)}
@@ -190,6 +194,14 @@ def record_images(
         entry=entry.index,
         record={**facts, "ledger": session.ledger.origin},
     )
+
+
+def _screened(session: Session, model: Generator) -> Context:
+    """The run's context with what is known of these images, also where no plan was ever asked about."""
+    context, weights = session.context, UNSTATED if model.saved is None else model.saved.digest
+    last = {} if context.asked is None else context.asked.facts
+    facts = {**last, "activity": context.activity, "weights": weights}
+    return evolve(context, asked=Asked(facts=facts, ledger=lambda: session.ledger))
 
 
 def _marked(session: Session, images: Images, record: dict[str, Any]) -> tuple[Images, list[str]]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qimg_core.backend import LocalBackend
 from qimg_core.budget import Forecast, Outlook
 from qimg_core.cli.output import fields
 from qimg_core.errors import PolicyError
-from qimg_core.ledger.database import DATABASE
-from qimg_core.ledger.opening import open_ledger
+from qimg_core.ledger.opening import has_ledger, open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +39,7 @@ def outlooks(app: App, session: Session, found: SamplingPlan, where: str) -> tup
         return ()
     with ExitStack() as stack:
         ledger = None
-        if "://" in where or (Path(where) / DATABASE).exists():
+        if has_ledger(where):
             ledger = stack.enter_context(open_ledger(where, app.registry, create=False, read_only=True))
         forecast = Forecast(plan=first, cost=found.cost, jobs=found.jobs, rows=found.workload.rows, ledger=ledger)
         answers = []

@@ -9,7 +9,6 @@ from attrs import evolve
 
 from qimg_core.errors import ConfigurationError, LedgerCorrupt, QimgError
 from qimg_core.ledger.base import Problem
-from qimg_core.ledger.database import DATABASE
 from qimg_core.ledger.encrypted import is_encrypted
 from qimg_core.ledger.merkle import Frontier, leaf_hash
 from qimg_core.ledger.note import split_note
@@ -41,6 +40,8 @@ def remember(
     Raises:
         ConfigurationError: ``online`` without memories, a file that is not there.
     """
+    from qimg_core.ledger.opening import has_ledger
+
     note = None if checkpoint is None else _read(Path(checkpoint))
     path = Path(where)
     if "://" not in where and path.is_file() and is_encrypted(path):
@@ -51,7 +52,7 @@ def remember(
         if online:
             raise ConfigurationError("--online is for ledgers", hint="for a bundle: --checkpoint FILE")
         return (checked if note is None else _bundle(path, checked, note, str(checkpoint))), []
-    if "://" not in where and not (path / DATABASE).exists():
+    if not has_ledger(where):
         if online or note is not None:
             raise ConfigurationError(f"{where} is no ledger: --online and --checkpoint need one, or a bundle")
         return checked, []

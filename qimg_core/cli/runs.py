@@ -13,8 +13,7 @@ from qimg_core.errors import BudgetExceeded, ConfigurationError
 from qimg_core.generator import Arm
 from qimg_core.hooks import GeneratorSpec
 from qimg_core.jobs.polling import Polling
-from qimg_core.ledger.database import DATABASE
-from qimg_core.ledger.opening import open_ledger
+from qimg_core.ledger.opening import has_ledger, open_ledger
 from qimg_core.mitigation import parse_mitigation
 from qimg_core.noise import parse_noise
 from qimg_core.planning import PlanningSession
@@ -76,7 +75,7 @@ def prepare_ledger(session: Session, where: str) -> None:
     Raises:
         LedgerBusy, LedgerError, StorageError, ConfigurationError.
     """
-    if "://" in where or (Path(where) / DATABASE).exists():
+    if has_ledger(where):
         len(session.ledger)  # opens it: takes the writer's lock, checks keys and the last signed head
     else:
         check_folder(Path(where))
@@ -121,7 +120,7 @@ def existing_ledger(app: App, where: str, *, write: bool = False) -> Ledger:
         ConfigurationError: none there.
         LedgerError, StorageError.
     """
-    if "://" not in where and not (Path(where) / DATABASE).exists():
+    if not has_ledger(where):
         raise ConfigurationError(f"there is no ledger in {where}", hint="a run makes one; name another with --ledger")
     return open_ledger(where, app.registry, create=False, read_only=not write)
 

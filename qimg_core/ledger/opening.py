@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qimg_core.errors import ConfigurationError
+from qimg_core.ledger.database import DATABASE
 from qimg_core.ledger.memory import MemoryLedger
 from qimg_core.ledger.sqlite import SQLiteLedger
 
 if TYPE_CHECKING:
     from qimg_core.ledger.base import Ledger
     from qimg_core.plugins import Registry
+
+
+def has_ledger(where: str | Path) -> bool:
+    """Is there a ledger already? Of a URI only the plugin that opens it can tell: yes."""
+    return "://" in str(where) or (Path(where) / DATABASE).exists()
 
 
 def open_ledger(

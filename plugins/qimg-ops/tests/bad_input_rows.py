@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+import socket
 import sqlite3
 import types
 from decimal import Decimal
@@ -108,7 +109,9 @@ def policy_server(answer):
     def prepare(w):
         w.monkeypatch.setattr("qimg_policy.opa.READ_S", 0.2)
         if answer is None:
-            port = 9  # discard: nobody listens on loopback
+            with socket.socket() as free:  # bound and closed: nobody listens there
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
         else:
             port = w.server(answer)
         w.pin(w.bundle("team-rego", **{"http://127.0.0.1:8181": f"http://127.0.0.1:{port}"}))

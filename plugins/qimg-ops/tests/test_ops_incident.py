@@ -92,6 +92,28 @@ def test_refusals(run, record):
     run("contain", name, "--backend", "reference", code=2)
 
 
+@pytest.mark.parametrize("by_command", [True, False])
+def test_the_same_device_contained_twice_is_blocked_once_by_each_incident(by_command, run, record):
+    first, second = (run("open", "--title", t)["id"] for t in ("a", "b"))
+
+    def again(name):
+        if by_command:
+            return run("contain", name, "--backend", "reference")["blocks"]
+        with SQLiteLedger.open("runs") as log:
+            return contain(log, name, backends=["reference"]).facts["blocks"]
+
+    mine = again(first)
+    assert again(first) == mine
+    assert len(again(second)) == 1
+    with SQLiteLedger.open("runs") as log:
+        assert [b.by for b in in_force(log)] == [f"incident {first}", f"incident {second}"]
+        assert [len(i.of(store.CONTAINED)) for i in store.incidents(log)] == [2, 1]
+        store.snapshot(log, first, Path("e.zip"))
+        _, free = store.close(log, first, cause="c", changes=["d"], release=True)
+        assert list(free) == mine
+        assert [b.by for b in in_force(log)] == [f"incident {second}"]  # the other one is not over
+
+
 def test_a_chain_goes_on_while_a_device_is_contained_and_unknown_things_touched_nothing(record, registry):
     with SQLiteLedger.open("runs") as log:
         found = store.open_incident(log, title="t", severity=store.Severity.LOW)

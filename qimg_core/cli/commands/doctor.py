@@ -107,10 +107,10 @@ def _signatures() -> Iterator[Finding]:
 
 def _ledger(app: App, where: str) -> Iterator[Finding]:
     from qimg_core.cli.runs import check_folder, existing_ledger
-    from qimg_core.ledger.database import DATABASE
+    from qimg_core.ledger.opening import has_ledger
 
     try:
-        if "://" not in where and not (Path(where) / DATABASE).exists():
+        if not has_ledger(where):
             check_folder(Path(where))
             yield Finding("ledger", "ok", f"{where} can be made here")
             return

@@ -17,7 +17,7 @@ from qimg_core.cli.output import emit, fields, short
 from qimg_core.cli.runs import check_file
 from qimg_core.cli.sources import open_data
 from qimg_core.errors import ConfigurationError, DataError
-from qimg_core.ledger.opening import open_ledger
+from qimg_core.ledger.opening import has_ledger, open_ledger
 from qimg_core.ledger.vault import Vault
 from qimg_core.storage import storage_error, write_atomic
 from qimg_data import command_data, command_people
@@ -233,9 +233,7 @@ def check(
 
 
 def _existing(app: App, ledger: str) -> Any:
-    from qimg_core.ledger.database import DATABASE
-
-    if "://" not in ledger and not (Path(ledger) / DATABASE).exists():
+    if not has_ledger(ledger):
         return None
     return open_ledger(ledger, app.registry, create=False, read_only=True)
 

@@ -11,7 +11,6 @@ from qimg_core.cli.exits import ExitCode
 from qimg_core.cli.options import json_option, ledger_option
 from qimg_core.cli.output import emit, table
 from qimg_core.cli.runs import check_file, existing_ledger
-from qimg_core.errors import LedgerBusy
 from qimg_core.storage import write_atomic
 from qimg_ops import incidents as store
 from qimg_ops.containing import affected as list_affected
@@ -19,7 +18,7 @@ from qimg_ops.containing import contain as contain_routes
 from qimg_ops.containing import finish, stop
 from qimg_ops.post_mortem import draft
 from qimg_policy.keys import load_key
-from qimg_rollout.handing import key_option, post_to, wait_option
+from qimg_rollout.handing import key_option, no_wait_option, post_to, wait_option
 from qimg_rollout.stopping import discard as discard_stop
 from qimg_rollout.stopping import missing
 from qimg_rollout.stops import pending
@@ -41,20 +40,44 @@ def incident() -> None:
 @click.option("--title", required=True, metavar="TEXT", help="In a few words, without names of people.")
 @click.option("--severity", type=click.Choice([s.value for s in store.Severity]), default="medium", show_default=True)
 @click.option("--entry", "entries", type=click.IntRange(0), multiple=True, help="What showed it; repeatable.")
+@key_option
+@no_wait_option
 @ledger_option
 @json_option
 @click.pass_obj
-def open_(app: App, title: str, severity: str, entries: Sequence[int], ledger: str) -> None:
-    """Begin an incident; prints its id. While a run holds the ledger: stop first, with `qimg rollout block`."""
-    try:
+def open_(
+    app: App, title: str, severity: str, entries: Sequence[int], keys: Sequence[Path], wait: float, ledger: str
+) -> ExitCode:
+    """Begin an incident; prints its id, which `contain` takes at once; also while a run is on.
+
+    Where another process holds the ledger, the opening waits beside it, and that process puts it on record.
+    """
+    signing, kind = [load_key(path) for path in keys], store.Severity(severity)
+    handed = post_to(
+        app,
+        ledger,
+        lambda log: store.opening(log, title=title, severity=kind, trigger=entries),
+        keys=signing,
+        wait=wait,
+        write=finish,
+    )
+    if handed is None:
         with existing_ledger(app, ledger, write=True) as log:
-            found = store.open_incident(log, title=title, severity=store.Severity(severity), trigger=entries)
+            name = store.open_incident(log, title=title, severity=kind, trigger=entries).id
             log.checkpoint()
-            finish(log)
-    except LedgerBusy as busy:
-        hint = "stop it now: qimg rollout block --match backend=NAME --reason TEXT; open the incident when it has ended"
-        raise LedgerBusy(busy.message, hint=hint, **busy.facts) from busy
-    emit(found.to_json(), [f"{found.id}: {title}", f"  next: qimg incident snapshot {found.id} --out {found.id}.zip"])
+    else:
+        opens = handed.posted.stop.opens
+        assert opens is not None
+        name = opens.incident
+    with existing_ledger(app, ledger) as log:
+        found = store.find(log, name)
+    free = handed is None or not handed.holder
+    lines = [f"{name}: {title}", *([] if handed is None else handed.lines()[1:])]
+    lines.append(
+        f"  next: qimg incident {f'snapshot {name} --out {name}.zip' if free else f'contain {name} --backend NAME'}"
+    )
+    emit({**({} if handed is None else handed.to_json()), **found.to_json()}, lines)
+    return ExitCode.OK if handed is None else handed.code(wait)
 
 
 @incident.command()
@@ -160,7 +183,9 @@ def stops(app: App, discard: str | None, reason: str, ledger: str) -> ExitCode:
         return ExitCode.OK
     with existing_ledger(app, ledger) as log:
         found, gone = pending(log), missing(log)
-    lines = [f"waits: {p.digest[:12]} of {p.stop.by}, {p.stop.at}: {p.stop.reason}" for p in found.stops]
+    lines = [
+        f"waits: {p.digest[:12]} of {p.stop.by}, {p.stop.at}: {p.stop.words}: {p.stop.reason}" for p in found.stops
+    ]
     lines += [f"damaged: {path.name}: {why}" for path, why in found.damaged]
     lines += [f"gone: {digest} was written and is neither here nor on record" for digest in gone]
     document = {
@@ -231,11 +256,11 @@ def report(app: App, name: str, out: Path | None, ledger: str) -> None:
 @json_option
 @click.pass_obj
 def list_(app: App, ledger: str) -> None:
-    """All incidents, and the mean time to restore."""
+    """All incidents, also those whose opening waits to be on record, and the mean time to restore."""
     with existing_ledger(app, ledger) as log:
         found = store.incidents(log)
     mean = store.mean_time_to_restore(found)
-    rows = [[i.id, i.severity, "open" if i.open else "closed", i.entries[0].time[:19], i.title] for i in found]
+    rows = [[i.id, i.severity, i.state, i.opened[:19], i.title] for i in found]
     lines = table(["INCIDENT", "SEVERITY", "STATE", "OPENED", "TITLE"], rows) if rows else ["no incidents"]
     if mean is not None:
         lines.append(f"mean time to restore: {mean} s over {sum(not i.open for i in found)} closed")

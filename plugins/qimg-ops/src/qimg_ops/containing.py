@@ -16,7 +16,7 @@ from qimg_core.tracing import starting_point, trace
 from qimg_ops.incidents import AFFECTED, CONTAINED, find, incidents
 from qimg_rollout import blocks
 from qimg_rollout.state import BACK, in_use, roll_back
-from qimg_rollout.stopping import propose, record
+from qimg_rollout.stopping import HELD, propose, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,8 +45,8 @@ def contain(ledger: Ledger, name: str, *, backends: Sequence[str] = (), weights:
     """
     finish(ledger)
     found = find(ledger, name, must_be_open=True)
-    held = {tuple(b.match.items()): b.entry for b in blocks.in_force(ledger)}
     made, by = [], f"incident {found.id}"
+    held = {tuple(b.match.items()): b.entry for b in blocks.in_force(ledger) if b.by == by}
     matches = _matches(backends, weights)
     for match in matches:
         old = held.get(tuple(match.items()))
@@ -78,16 +78,17 @@ def finish(ledger: Ledger) -> tuple[Entry, ...]:
     """
     record(ledger)
     done = []
-    for found in incidents(ledger):
+    for found in incidents(ledger):  # recorded just now, also their openings
         told = {s for e in found.of(CONTAINED) for s in e.facts.get("stops", ())}
-        new = [e for e in found.stops if e.facts["stop"] not in told and e.kind in (blocks.BLOCKED, BACK)]
+        new = [e for e in found.stops if e.facts["stop"] not in told and e.kind in (blocks.BLOCKED, HELD, BACK)]
         if not new:
             continue
-        made = [e for e in new if e.kind == blocks.BLOCKED]
+        made = [e for e in new if e.kind != BACK]
         flags = [str(e.facts["flag"]) for e in new if e.kind == BACK]
         stops = list(dict.fromkeys(e.facts["stop"] for e in new))
         matches = [dict(e.facts["match"]) for e in made]
-        done.append(_contained(ledger, found.id, [e.index for e in made], matches, flags, stops))
+        blocked = [int(e.facts.get("blocked", e.index)) for e in made]
+        done.append(_contained(ledger, found.id, blocked, matches, flags, stops))
     if done:
         ledger.checkpoint()
     return tuple(done)
@@ -152,6 +153,7 @@ def affected(ledger: Ledger, name: str, starts: Iterable[str]) -> Entry:
     Raises:
         ConfigurationError: no such incident. What the ledger does not know touched nothing, and is listed as unknown.
     """
+    record(ledger)
     return ledger.extend([_listed(ledger, find(ledger, name).id, starts)])[0]
 
 

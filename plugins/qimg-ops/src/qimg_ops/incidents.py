@@ -1,7 +1,8 @@
 """Incidents: entries from the opening to the close, and what is read from them (imports qimg_rollout).
 
-An incident is its entries; nothing else is kept. Free text is a claim, times are those of the entries. Write roles, not
-people: an entry cannot be taken back.
+An incident is its entries; nothing else is kept. Where another process holds the ledger, its opening waits as a file
+like a stop does (`qimg_rollout.stops`): it can be contained at once, and becomes an entry with the next stops. Times
+are those of the entries, free text is a claim. Write roles, not people: an entry cannot be taken back.
 """
 
 from __future__ import annotations
@@ -12,22 +13,24 @@ import secrets
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from qimg_core.errors import ConfigurationError, LedgerError
 from qimg_core.ledger.bundle import check, export
 from qimg_core.verdict import Verdict
 from qimg_rollout import blocks
-from qimg_rollout.stopping import recorded
+from qimg_rollout.stopping import OPENED, propose, record, recorded
+from qimg_rollout.stops import Opening, pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
+    from qimg_rollout.stops import Posted, Stop
 
-OPENED, NOTED, SNAPSHOT = "incident.opened", "incident.noted", "incident.snapshot"
+NOTED, SNAPSHOT = "incident.noted", "incident.snapshot"
 CONTAINED, AFFECTED, CLOSED = "incident.contained", "incident.affected", "incident.closed"
 KINDS = (OPENED, NOTED, SNAPSHOT, CONTAINED, AFFECTED, CLOSED)
 
@@ -46,13 +49,15 @@ class Incident:
 
     Args:
         id: ``inc-YYYYMMDD-xxxxxx``.
-        entries: its own, in order.
+        entries: its own, in order; none where its opening waits to be on record.
         stops: entries of its stops that a session put on record, see `qimg_rollout.stopping`.
+        waits: the file of its opening, where that is not on record yet.
     """
 
     id: str
     entries: tuple[Entry, ...]
     stops: tuple[Entry, ...] = ()
+    waits: Posted | None = field(default=None, repr=False)
 
     def of(self, kind: str) -> tuple[Entry, ...]:
         """Its entries of a kind."""
@@ -64,16 +69,40 @@ class Incident:
 
     @property
     def title(self) -> str:
-        return str(self.entries[0].claims["title"])
+        return str(self.entries[0].claims["title"]) if self.waits is None else self.waits.stop.reason
 
     @property
     def severity(self) -> str:
-        return str(self.entries[0].facts["severity"])
+        return str(self._opening["severity"])
+
+    @property
+    def trigger(self) -> tuple[int, ...]:
+        """The entries that showed it."""
+        return tuple(self._opening["trigger"])
+
+    @property
+    def opened(self) -> str:
+        """Time of the entry; where it waits, of its writer's clock."""
+        return self.entries[0].time if self.waits is None else self.waits.stop.at
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        return ("open" if self.waits is None else "open, waits") if self.open else "closed"
+
+    @property
+    def _opening(self) -> Mapping[str, Any]:
+        if self.waits is None:
+            return self.entries[0].facts
+        assert self.waits.stop.opens is not None
+        return self.waits.stop.opens.to_json()
 
     def seconds(self, kind: str) -> int | None:
         """From the opening to the first entry of a kind; None where there is none. A stop on record contains."""
         found = sorted((*self.of(kind), *(self.stops if kind == CONTAINED else ())), key=lambda e: e.index)
-        return None if not found else int((_time(found[0]) - _time(self.entries[0])).total_seconds())
+        return (
+            None if not found or not self.entries else int((_time(found[0]) - _time(self.entries[0])).total_seconds())
+        )
 
     @property
     def blocked(self) -> tuple[int, ...]:
@@ -88,7 +117,8 @@ class Incident:
             "title": self.title,
             "severity": self.severity,
             "open": self.open,
-            "opened": self.entries[0].time,
+            "opened": self.opened,
+            "waits": None if self.waits is None else self.waits.digest,
             "seconds_to_contain": self.seconds(CONTAINED),
             "seconds_to_close": self.seconds(CLOSED),
             "blocks": list(self.blocked),
@@ -101,14 +131,18 @@ def _time(entry: Entry) -> dt.datetime:
 
 
 def incidents(ledger: Ledger) -> tuple[Incident, ...]:
-    """All of a log, oldest first."""
+    """All of a log, oldest first, and behind them those whose opening waits."""
+    waiting = pending(ledger).stops  # first: what is recorded from now on is found twice, not never
     found: dict[str, list[Entry]] = {}
     for entry in sorted((e for kind in KINDS for e in ledger.entries(kind=kind)), key=lambda e: e.index):
         found.setdefault(entry.facts["incident"], []).append(entry)
     stops: dict[str, list[Entry]] = {}
-    for entry in (e for entries in recorded(ledger).values() for e in entries):
+    for entry in (e for entries in recorded(ledger).values() for e in entries if e.kind != OPENED):
         stops.setdefault(str(entry.facts.get("by", "")).removeprefix("incident "), []).append(entry)
-    return tuple(Incident(id=i, entries=tuple(entries), stops=tuple(stops.get(i, ()))) for i, entries in found.items())
+    of_log = [Incident(id=i, entries=tuple(e), stops=tuple(stops.get(i, ()))) for i, e in found.items()]
+    named = [(p.stop.opens.incident, p) for p in waiting if p.stop.opens is not None]
+    new = [Incident(id=i, entries=(), stops=tuple(stops.get(i, ())), waits=p) for i, p in named if i not in found]
+    return (*of_log, *new)
 
 
 def find(ledger: Ledger, name: str, *, must_be_open: bool = False) -> Incident:
@@ -127,11 +161,17 @@ def find(ledger: Ledger, name: str, *, must_be_open: bool = False) -> Incident:
     return found
 
 
-def open_incident(ledger: Ledger, *, title: str, severity: Severity, trigger: Sequence[int] = ()) -> Incident:
-    """Begin one.
+def _to_write(ledger: Ledger, name: str, *, must_be_open: bool = False) -> Incident:
+    """`find` where entries shall be added: its opening comes first."""
+    record(ledger)
+    return find(ledger, name, must_be_open=must_be_open)
+
+
+def opening(ledger: Ledger, *, title: str, severity: Severity, trigger: Sequence[int] = ()) -> Stop:
+    """The file that opens one, to be posted with `qimg_rollout.stops.post`; the ledger is only read.
 
     Args:
-        ledger: open for writing.
+        ledger: open for reading at least.
         title: in a few words; a claim.
         severity: low, medium, high.
         trigger: entries that showed it.
@@ -147,14 +187,31 @@ def open_incident(ledger: Ledger, *, title: str, severity: Severity, trigger: Se
         except LedgerError as error:
             raise ConfigurationError(error.message) from error
     name = f"inc-{dt.datetime.now(dt.UTC):%Y%m%d}-{secrets.token_hex(3)}"
-    facts = {"schema": "qimg.incident/1", "incident": name, "severity": severity.value, "trigger": list(trigger)}
-    ledger.append(OPENED, facts=facts, claims={"title": title})
-    return find(ledger, name)
+    opens = Opening(incident=name, severity=severity.value, trigger=tuple(trigger))
+    return propose(ledger, opens=opens, reason=title, by=f"incident {name}")
+
+
+def open_incident(ledger: Ledger, *, title: str, severity: Severity, trigger: Sequence[int] = ()) -> Incident:
+    """Begin one.
+
+    Args:
+        ledger: open for writing.
+        title: in a few words; a claim.
+        severity: low, medium, high.
+        trigger: entries that showed it.
+
+    Raises:
+        ConfigurationError: no title, or no such entries.
+    """
+    opens = opening(ledger, title=title, severity=severity, trigger=trigger).opens
+    assert opens is not None
+    ledger.append(OPENED, facts={"schema": "qimg.incident/1", **opens.to_json()}, claims={"title": title})
+    return find(ledger, opens.incident)
 
 
 def note(ledger: Ledger, name: str, text: str) -> Entry:
     """Add a line to the timeline."""
-    found = find(ledger, name)
+    found = _to_write(ledger, name)
     if not text.strip():
         raise ConfigurationError("a note has words")
     return ledger.append(NOTED, facts={"schema": "qimg.incident/1", "incident": found.id}, claims={"text": text})
@@ -174,7 +231,7 @@ def snapshot(ledger: Ledger, name: str, target: Path, *, runs: Iterable[str] | N
         LedgerError: the bundle does not hold.
         StorageError.
     """
-    found = find(ledger, name, must_be_open=True)
+    found = _to_write(ledger, name, must_be_open=True)
     if target.suffix != ".zip":
         raise ConfigurationError(f"{target}: evidence is one file, ending in .zip")
     export(ledger, target, runs=runs)
@@ -213,7 +270,7 @@ def close(
     Raises:
         ConfigurationError: it is closed, or cause or changes are missing, or no evidence was frozen.
     """
-    found = find(ledger, name, must_be_open=True)
+    found = _to_write(ledger, name, must_be_open=True)
     if not cause.strip() or not changes or not all(c.strip() for c in changes):
         raise ConfigurationError("an incident is closed with its cause and one change or more")
     if not found.of(SNAPSHOT):

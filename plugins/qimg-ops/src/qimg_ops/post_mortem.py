@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qimg_ops.incidents import AFFECTED, CLOSED, CONTAINED, NOTED, OPENED, SNAPSHOT
+from qimg_ops.incidents import AFFECTED, CLOSED, CONTAINED, NOTED, SNAPSHOT
+from qimg_rollout.stopping import OPENED
 
 if TYPE_CHECKING:
     from qimg_core.ledger.entry import Entry
@@ -23,10 +24,16 @@ OPEN = "_To be written._"
 def draft(incident: Incident) -> str:
     """Markdown: each question, what the entries answer, and what people have to answer."""
     told = sorted((*incident.entries, *incident.stops), key=lambda e: e.index)
-    timeline = [f"- {e.time[:19]}Z, entry {e.index}: {_words(e)}" for e in told]
+    waits = incident.waits
+    first = [] if waits is None else [f"- {waits.stop.at[:19]}Z, waits to be on record: opened: {incident.title}"]
+    timeline = [*first, *(f"- {e.time[:19]}Z, entry {e.index}: {_words(e)}" for e in told)]
     answers = (timeline, _affected(incident), _found(incident), _cause(incident), _changes(incident))
-    state = "open" if incident.open else "closed"
-    lines = [f"# Post-mortem: {incident.title}", "", f"{incident.id}, severity {incident.severity}, {state}.", ""]
+    lines = [
+        f"# Post-mortem: {incident.title}",
+        "",
+        f"{incident.id}, severity {incident.severity}, {incident.state}.",
+        "",
+    ]
     for number, (question, answer) in enumerate(zip(QUESTIONS, answers, strict=True), 1):
         lines += [f"## {number}. {question}", "", *answer, ""]
     lines += ["The record is the ledger; this page repeats what its entries say. No blame: roles, not people.", ""]
@@ -73,7 +80,7 @@ def _found(incident: Incident) -> list[str]:
         seconds = incident.seconds(kind)
         return "not yet" if seconds is None else f"{seconds} s after it was opened"
 
-    trigger = incident.entries[0].facts["trigger"]
+    trigger = incident.trigger
     first = f"Shown by entries {', '.join(map(str, trigger))}." if trigger else f"Who or what saw it: {OPEN}"
     return [first, f"Contained: {words(CONTAINED)}. Evidence: {words(SNAPSHOT)}. Closed: {words(CLOSED)}."]
 

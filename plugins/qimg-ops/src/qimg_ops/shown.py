@@ -71,7 +71,11 @@ def no_incident(ledger: Ledger) -> Shown:
     found = incidents(ledger)
     still = [i for i in found if i.open]
     if still:
-        return Shown(holds=False, why=", ".join(f"{i.id} is open" for i in still), entries=[still[0].entries[0].index])
+        return Shown(
+            holds=False,
+            why=", ".join(f"{i.id} is open" for i in still),
+            entries=[e.index for e in still[0].entries[:1]],
+        )
     if not len(ledger):
         return Shown(holds=None, why="the record is empty")
     return Shown(holds=True, why=f"none is open, {len(found)} are closed")

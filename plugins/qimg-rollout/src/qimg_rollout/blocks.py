@@ -15,9 +15,9 @@ from qimg_core.errors import ConfigurationError
 from qimg_core.ledger.entry import DIGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from qimg_core.admission import Context
+    from qimg_core.admission import Asked, Context
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
 
@@ -111,8 +111,21 @@ def admit(context: Context) -> Decision | None:
     """Refuse what is blocked; abstain otherwise, and where no facts are handed over."""
     if context.asked is None:
         return None
-    facts = context.asked.facts
-    hit = [b for b in in_force(context.asked.ledger()) if all(_is(facts.get(k), k, v) for k, v in b.match.items())]
+    return _refusal(_hit(context.asked))
+
+
+def screen(context: Context) -> Decision | None:
+    """Withhold images of weights that are blocked, also where no circuit was asked for and `admit` never was."""
+    if context.asked is None:
+        return None
+    return _refusal([b for b in _hit(context.asked) if "weights" in b.match])
+
+
+def _hit(asked: Asked) -> list[Block]:
+    return [b for b in in_force(asked.ledger()) if all(_is(asked.facts.get(k), k, v) for k, v in b.match.items())]
+
+
+def _refusal(hit: Sequence[Block]) -> Decision | None:
     if not hit:
         return None
     elsewhere = all(set(b.match) & {"backend", "provider"} for b in hit)  # else another device is refused as well

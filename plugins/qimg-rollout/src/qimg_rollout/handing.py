@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +20,8 @@ from qimg_rollout.stops import Posted, folder_of, post, put_back
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from click.decorators import FC
+
     from qimg_core.cli.app import App
     from qimg_core.ledger.base import Ledger
     from qimg_core.ledger.entry import Entry
@@ -31,14 +33,19 @@ log = logging.getLogger("qimg")
 PAUSE = 0.1
 """Seconds between two looks."""
 
-wait_option = click.option(
-    "--wait",
-    type=click.FloatRange(0, 86_400),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to watch until it is on record, where another process holds the ledger; 0: not at all.",
-)
+
+def _waiting(seconds: float) -> Callable[[FC], FC]:
+    return click.option(
+        "--wait",
+        type=click.FloatRange(0, 86_400),
+        default=seconds,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to watch until it is on record, where another process holds the ledger; 0: not at all.",
+    )
+
+
+wait_option, no_wait_option = _waiting(10.0), _waiting(0.0)
 key_option = click.option(
     "--key", "keys", type=click.Path(path_type=Path), multiple=True, metavar="NAME.key.pem", help="Sign it; repeatable."
 )
@@ -77,12 +84,14 @@ class Handed:
 
     def lines(self) -> list[str]:
         """For people."""
-        found = [f"stopped: {self.posted.stop.words} (stop {self.posted.digest[:12]})"]
+        stops = self.posted.stop.stops
+        found = [f"{'stopped' if stops else 'written'}: {self.posted.stop.words} (stop {self.posted.digest[:12]})"]
         if self.entries:
             found.append(f"  on record: entry {', '.join(str(e.index) for e in self.entries)}")
         else:
             if self.holder:
-                found.append(f"  process {self.holder} holds the ledger; it refuses this from its next request on")
+                does = "refuses this from its next request on" if stops else "puts this on record at its next request"
+                found.append(f"  process {self.holder} holds the ledger; it {does}")
             found.append(f"  not on record yet; {self.posted.path} waits: qimg incident stops")
         found += [f"  no plan of this record named {name} until now: is that its name?" for name in self.unseen]
         if self.again:
@@ -135,7 +144,7 @@ def post_to(
 
 def _watch(app: App, where: str, posted: Posted, wait: float, write: Callable[[Ledger], object]) -> Handed:
     """Record a stop where the ledger is free, or see it recorded; its file is written again where it goes away."""
-    end, again = time.monotonic() + wait, 0
+    end, again = monotonic() + wait, 0
     while True:
         holder = ""
         try:
@@ -151,6 +160,6 @@ def _watch(app: App, where: str, posted: Posted, wait: float, write: Callable[[L
             log.warning("%s was gone before it was on record; it is written again", posted.path)
             put_back(posted)
             again += 1
-        if entries or time.monotonic() >= end:
+        if entries or monotonic() >= end:
             return Handed(posted=posted, entries=entries, holder=holder, again=again)
-        time.sleep(PAUSE)
+        sleep(PAUSE)

@@ -8,6 +8,7 @@ from qimg_core.hooks import CommandSpec, hookimpl
 
 if TYPE_CHECKING:
     from qimg_core.admission import Context, Decision
+    from qimg_core.images import Images
     from qimg_core.ledger.base import Ledger
 
 
@@ -28,6 +29,14 @@ def qimg_admit(context: Context) -> Decision | None:
     from qimg_rollout.stopping import admit
 
     return admit(context)
+
+
+@hookimpl
+def qimg_screen(images: Images, context: Context) -> Decision | None:
+    """Withhold images of blocked weights."""
+    from qimg_rollout.stopping import screen
+
+    return screen(context)
 
 
 @hookimpl

@@ -6,7 +6,7 @@ killed                     afterwards
 before the file's rename   there is no stop, and nobody was told that there is
 after it                   the file waits; the next admission of whoever writes the ledger records it
 while it is recorded       all of its entries are there or none; the file waits
-before the file is gone    it is recorded again under the same retry keys, which gives the same entries
+before the file is gone    its entries are there: only the file goes
 =========================  ===========================================================================================
 """
 
@@ -21,8 +21,9 @@ from qimg_core.ledger.entry import Draft
 from qimg_core.ledger.memory import MemoryLedger
 from qimg_core.storage import storage_error, sync_folder
 from qimg_rollout import blocks
+from qimg_rollout.leftovers import sweep
 from qimg_rollout.state import BACK, in_use
-from qimg_rollout.stops import SUFFIX, Posted, Stop, StoppedFlag, folder_of, marks, pending
+from qimg_rollout.stops import SUFFIX, Opening, Posted, Stop, StoppedFlag, folder_of, marks, pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("qimg")
 
 DISCARDED = "routing.stop_discarded"
+OPENED = "incident.opened"
+HELD = "routing.block_held"
+"""What a stop becomes where a block of the same facts, asked for by the same, is in force already."""
+OF_STOPS = (OPENED, blocks.BLOCKED, HELD, BACK, DISCARDED)
 
 
 def standing(ledger: Ledger) -> str:
@@ -74,8 +79,26 @@ def admit(context: Context) -> Decision | None:
     )
 
 
+def screen(context: Context) -> Decision | None:
+    """Record the stops that wait, then withhold images of blocked weights; abstain otherwise.
+
+    Raises:
+        LedgerError, StorageError: a stop cannot be recorded; the images stay where they are.
+    """
+    if context.asked is None:
+        return None
+    record(context.asked.ledger())
+    return blocks.screen(context)
+
+
 def propose(
-    ledger: Ledger, *, matches: Sequence[Mapping[str, str]] = (), flags: Sequence[str] = (), reason: str, by: str
+    ledger: Ledger,
+    *,
+    matches: Sequence[Mapping[str, str]] = (),
+    flags: Sequence[str] = (),
+    opens: Opening | None = None,
+    reason: str,
+    by: str,
 ) -> Stop:
     """A stop, not posted yet; the ledger is only read.
 
@@ -83,6 +106,7 @@ def propose(
         ledger: open for reading at least.
         matches: as for `qimg_rollout.blocks.block`.
         flags: names of flags to roll back.
+        opens: an incident that begins.
         reason: in words.
         by: ``incident ID`` or ``operator``.
 
@@ -105,7 +129,9 @@ def propose(
     waiting = pending(ledger).stops
     last = waiting[-1].digest if waiting else next(reversed(recorded(ledger)), "")
     wanted = (*(dict(m) for m in matches), *(m for m in also if m not in list(matches)))
-    return Stop(matches=wanted, flags=tuple(stopped), reason=reason, by=by, log=ledger.origin, previous=last)
+    return Stop(
+        matches=wanted, flags=tuple(stopped), opens=opens, reason=reason, by=by, log=ledger.origin, previous=last
+    )
 
 
 def record(ledger: Ledger) -> tuple[Entry, ...]:
@@ -118,17 +144,23 @@ def record(ledger: Ledger) -> tuple[Entry, ...]:
         LedgerError, StorageError: the files stay.
     """
     found: list[Entry] = []
-    for posted in pending(ledger).stops:
-        found += ledger.extend(_drafts(posted, ledger.put(posted.data)))
+    waiting = pending(ledger).stops
+    done = recorded(ledger) if waiting else {}
+    for posted in sorted(waiting, key=lambda p: p.stop.opens is None):  # whatever the clock said: an incident first
+        if all(e.kind == DISCARDED for e in done.get(posted.digest, ())):  # else only its file was left
+            found += ledger.extend(_drafts(ledger, posted, ledger.put(posted.data)))
         ledger.checkpoint()
         _remove(posted.path)
         told = (posted.digest[:12], posted.stop.by, posted.stop.words, posted.stop.reason)
         log.warning("stop %s of %s is on record: %s: %s", *told)
+    folder = folder_of(ledger)
+    if folder is not None:
+        sweep(folder)
     return tuple(found)
 
 
-def _drafts(posted: Posted, artefact: str) -> list[Draft]:
-    """The same for the same file, so that writing them again gives the entries that are there."""
+def _drafts(ledger: Ledger, posted: Posted, artefact: str) -> list[Draft]:
+    """One for each thing that a stop does, in one commit; never none."""
     stop, key = posted.stop, f"stop:{posted.digest}"
     common = {
         "by": stop.by,
@@ -139,9 +171,15 @@ def _drafts(posted: Posted, artefact: str) -> list[Draft]:
     }
     claims = {"reason": stop.reason, "at": stop.at}
     drafts = []
+    if stop.opens is not None:
+        facts = {"schema": "qimg.incident/1", **stop.opens.to_json(), **common}
+        drafts.append(Draft(OPENED, facts=facts, claims={"title": stop.reason, "at": stop.at}, key=f"{key}:opened"))
+    held = {tuple(sorted(b.match.items())): b.entry for b in blocks.in_force(ledger) if b.by == stop.by}
     for i, match in enumerate(stop.matches):
-        facts = {"schema": "qimg.block/1", "match": dict(match), **common}
-        drafts.append(Draft(blocks.BLOCKED, facts=facts, claims=claims, key=f"{key}:{i}"))
+        old = held.get(tuple(sorted(match.items())))
+        facts = {"schema": "qimg.block/1", "match": dict(match), **({} if old is None else {"blocked": old}), **common}
+        kind = blocks.BLOCKED if old is None else HELD
+        drafts.append(Draft(kind, facts=facts, claims=claims, key=f"{key}:{i}"))
     for i, flag in enumerate(stop.flags):
         facts = {"schema": "qimg.rollback/1", "flag": flag.flag, "path": flag.path, "to": dict(flag.to), **common}
         drafts.append(Draft(BACK, facts=facts, claims=claims, key=f"{key}:flag:{i}"))
@@ -159,7 +197,7 @@ def _remove(path: Path) -> None:
 def recorded(ledger: Ledger) -> dict[str, list[Entry]]:
     """Digest of each stop on record, and its entries, in order."""
     found: dict[str, list[Entry]] = {}
-    of_stops = (e for kind in (blocks.BLOCKED, BACK, DISCARDED) for e in ledger.entries(kind=kind) if "stop" in e.facts)
+    of_stops = (e for kind in OF_STOPS for e in ledger.entries(kind=kind) if "stop" in e.facts)
     for entry in sorted(of_stops, key=lambda e: e.index):
         found.setdefault(entry.facts["stop"], []).append(entry)
     return found

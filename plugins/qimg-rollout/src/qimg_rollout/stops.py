@@ -1,9 +1,10 @@
-"""Stops: what an operator wants refused while another process holds the ledger (imports blocks, envelopes).
+"""Stops: what an operator wants done while another process holds the ledger (imports blocks, envelopes, leftovers).
 
 A stop is a file ``LEDGER/stops/SHA256.stop``, named by the digest of its bytes and never changed: canonical JSON, or a
 DSSE envelope with an in-toto statement where somebody signed it. It is there whole or not at all, and durable, before
-`post` returns. Whoever writes the ledger next makes entries of it (`qimg_rollout.stopping`) and removes it. A file that
-is not what its name says is not read as a stop: it refuses whatever would leave this process until somebody looks.
+`post` returns. Whoever writes the ledger next makes entries of it (`qimg_rollout.stopping`) and removes it. It may also
+open an incident, and nothing else. A file that is not what its name says is not read as a stop: it refuses whatever
+would leave this process until somebody looks.
 
 Each stop names the one that its writer saw before it, so a file that was taken away shows when a later one is recorded.
 """
@@ -27,6 +28,7 @@ from qimg_core.ledger.sqlite import SQLiteLedger
 from qimg_core.storage import ensure_folder, storage_error, write_atomic
 from qimg_policy.dsse import PAYLOAD_TYPE, seal
 from qimg_rollout.blocks import check_match
+from qimg_rollout.leftovers import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,6 +43,8 @@ LONGEST = 60_000
 """Bytes of a stop's file, at most: each entry that it becomes repeats no more than its text, and has 65,535 at most."""
 _NAME = re.compile(r"[0-9a-f]{64}\.stop")
 _FIELDS = {"schema", "matches", "flags", "reason", "by", "at", "log", "previous", "nonce"}
+SEVERITIES = ("low", "medium", "high")
+_INCIDENT = re.compile(r"inc-[0-9]{8}-[0-9a-f]{6}")
 
 
 @frozen(kw_only=True)
@@ -53,8 +57,24 @@ class StoppedFlag:
 
 
 @frozen(kw_only=True)
+class Opening:
+    """An incident that begins: ``inc-YYYYMMDD-xxxxxx``, one of `SEVERITIES`, the entries that showed it.
+
+    Its title is the reason of the stop.
+    """
+
+    incident: str
+    severity: str
+    trigger: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is written."""
+        return {"incident": self.incident, "severity": self.severity, "trigger": list(self.trigger)}
+
+
+@frozen(kw_only=True)
 class Stop:
-    """What shall be refused.
+    """What shall be refused, or opened.
 
     Args:
         matches: each the facts of a block, see `qimg_rollout.blocks.FACTS`.
@@ -65,6 +85,7 @@ class Stop:
         previous: digest of the newest stop that its writer saw; empty for none.
         at: UTC, RFC 3339; the writer's clock, a claim.
         nonce: makes each one different.
+        opens: the incident that begins with it.
     """
 
     matches: tuple[Mapping[str, str], ...]
@@ -75,12 +96,19 @@ class Stop:
     previous: str = ""
     at: str = field(factory=lambda: f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
     nonce: str = field(factory=lambda: secrets.token_hex(8))
+    opens: Opening | None = None
+
+    @property
+    def stops(self) -> bool:
+        """Does it refuse or roll back anything?"""
+        return bool(self.matches or self.flags)
 
     @property
     def words(self) -> str:
-        """What it stops, for people."""
+        """What it does, for people."""
+        opens = [] if self.opens is None else [f"incident {self.opens.incident} opened"]
         matches = [", ".join(f"{k} {v}" for k, v in sorted(m.items())) for m in self.matches]
-        return "; ".join([*matches, *(f"flag {f.flag}" for f in self.flags)])
+        return "; ".join([*opens, *matches, *(f"flag {f.flag}" for f in self.flags)])
 
     def to_json(self) -> dict[str, Any]:
         """As it is written."""
@@ -95,6 +123,7 @@ class Stop:
             "log": self.log,
             "previous": self.previous,
             "nonce": self.nonce,
+            **({} if self.opens is None else {"opens": self.opens.to_json()}),
         }
 
 
@@ -167,10 +196,10 @@ def post(folder: Path, stop: Stop, keys: Iterable[SigningKey] = ()) -> Posted:
         keys: who signs; nobody by default.
 
     Raises:
-        ConfigurationError: it stops nothing, has no reason, or could not become entries; nothing is written.
+        ConfigurationError: it does nothing, has no reason, or could not become entries; nothing is written.
         StorageError: it cannot be written; nothing is stopped.
     """
-    if not stop.matches and not stop.flags:
+    if not stop.stops and stop.opens is None:
         raise ConfigurationError("a stop names something")
     if not stop.reason.strip():
         raise ConfigurationError("a stop has a reason")
@@ -184,8 +213,8 @@ def post(folder: Path, stop: Stop, keys: Iterable[SigningKey] = ()) -> Posted:
 
 def put_back(posted: Posted) -> None:
     """Write a stop's file, also again where it went away: it is the same file, so that it still counts once."""
-    ensure_folder(posted.path.parent)
-    write_atomic(posted.path, posted.data)
+    with writing(ensure_folder(posted.path.parent)):
+        write_atomic(posted.path, posted.data)
 
 
 def pending(ledger: Ledger) -> Pending:
@@ -245,7 +274,7 @@ def _read(path: Path, data: bytes, log: str) -> Posted:
 
 
 def _stop(d: Any) -> Stop:
-    if set(d) != _FIELDS or d["schema"] != SCHEMA:
+    if set(d) - {"opens"} != _FIELDS or d["schema"] != SCHEMA:
         raise ValueError
     words = {k: d[k] for k in ("reason", "by", "at", "log", "previous", "nonce")}
     if not all(type(v) is str for v in words.values()):
@@ -253,4 +282,13 @@ def _stop(d: Any) -> Stop:
     for match in d["matches"]:
         check_match(match)
     flags = tuple(StoppedFlag(flag=str(f["flag"]), path=str(f["path"]), to=dict(f["to"])) for f in d["flags"])
-    return Stop(matches=tuple(dict(m) for m in d["matches"]), flags=flags, **words)
+    opens = _opening(d["opens"]) if "opens" in d else None
+    return Stop(matches=tuple(dict(m) for m in d["matches"]), flags=flags, opens=opens, **words)
+
+
+def _opening(d: Any) -> Opening:
+    name, severity, trigger = d["incident"], d["severity"], d["trigger"]
+    good = set(d) == {"incident", "severity", "trigger"} and severity in SEVERITIES and _INCIDENT.fullmatch(name)
+    if not good or not all(type(i) is int and i >= 0 for i in trigger):
+        raise ValueError
+    return Opening(incident=name, severity=severity, trigger=tuple(trigger))
