@@ -44,8 +44,8 @@ class Context:
         purpose, sensitivity, consent, region, export_class, risk_tier, dataset, manifest: as the caller states them;
             "unstated" otherwise. ``region`` is where the data must stay, ``dataset`` a digest.
         workload: upper bounds as decimal strings.
-        asked: the plan that is to be admitted, or was last; None where no plan was. For ``qimg_screen``: the last plan's
-            facts with the weights of the images, also where no plan was.
+        asked: the plan that is to be admitted, or was last; None where no plan was. For ``qimg_screen``: the
+            last plan's facts with the weights of the images, also where no plan was.
         obligations: what the admitted plans of this run oblige to.
         marks: what the images will be marked with: names in the ``MARKS`` of the marking plugins.
     """
