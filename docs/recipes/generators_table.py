@@ -85,7 +85,7 @@ def cards(name: str, names: list[str]) -> list[Path]:
 
 def quality(path: Path) -> str:
     """A row of the third table, from the first tables of a card."""
-    text = path.read_text(encoding="utf-8")
+    _, text, *_ = f"{path.read_text(encoding='utf-8')}\n### ".split("\n### ")
 
     def row(metric: str) -> list[str]:
         found = re.search(rf"^\| {metric} \|(.*)\|$", text, re.MULTILINE)
