@@ -65,6 +65,10 @@ one sign in three seeds, inside each other's intervals, with one rate tried agai
 pre-registered. A training step took 22 ms with the simulated circuit on a quiet core, and a few with the twin. The weights that ship are those of seed 1.
 The circuit's requests, 240 in each run, are those of the ledger's closing entries: the evaluations' own count stood at 0, a defect since mended.
 
+**With 10,000 images** (last table, seed 1) the floor falls faster than the model's distance: 2.73 times the floor of random draws, 1.62 times the floor of draws
+with the asked class shares. Ten equal classes are asked for, and neither MNIST's training images nor its test images come in equal classes, which such
+a sample shows: the second number is the fairer one. The order of the columns stays: twin 2.58 and, with the learning rate of 0.001, 1.85; bypass 2.68.
+
 ![64 digits of the quantum arm, seed 7](../_static/quantum-latent-flow-global.png)
 """,
     "hybrid-unet-fashion": """
