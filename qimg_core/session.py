@@ -57,8 +57,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("qimg")
 
-REFUSALS = (AdmissionDenied, BudgetExceeded, UnknownCost)
-"""Errors after which nothing was sent."""
+REFUSALS = (AdmissionDenied, BudgetExceeded, UnknownCost)  # nothing was sent
 
 Activity = Literal["execute", "train", "generate", "replay"]
 
