@@ -139,6 +139,8 @@ def page() -> str:
             "|---|---|---|---|---|",
             *shown,
             "",
+            "Implicit, patch and FRQI generators at 16x16, in one table: [three circuits as GAN generators](../models/gans-16.md).",
+            "",
         ]
     )
 
