@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
+import tempfile
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,28 @@ def vectors():
     if not root or not (Path(root) / "vectors").is_dir():
         pytest.skip("QIMG_DATA is not set to a folder with vectors/")
     return Path(root) / "vectors"
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """A folder in memory, where the system has one."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else tmp_path))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def governed():
+    """The module `governed_world`, under a name by which a descriptor can name it."""
+    pytest.importorskip("qimg_anchors")
+    pytest.importorskip("qimg_stores")
+    name = "qimg_test_governed_world"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, Path(__file__).with_name("governed_world.py"))
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 @pytest.fixture

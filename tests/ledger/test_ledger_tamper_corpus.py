@@ -13,8 +13,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -27,30 +25,7 @@ from qimg_core.testing.tampering_copies import BUNDLE
 from qimg_core.verdict import Verdict
 
 
-def _world():
-    """The module beside this one, under a name by which a descriptor can name it."""
-    name = "qimg_test_governed_world"
-    if name not in sys.modules:
-        spec = spec_from_file_location(name, Path(__file__).with_name("governed_world.py"))
-        sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-pytest.importorskip("qimg_anchors")
-pytest.importorskip("qimg_stores")
-governed = _world()
-
-
-@pytest.fixture
-def scratch(tmp_path):
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else tmp_path))
-    yield folder
-    shutil.rmtree(folder)
-
-
-def corpus(scratch, count, seed, show=print):
+def corpus(governed, scratch, count, seed, show=print):
     """Spoil so many copies, the kinds in turn. Gives (kind, way, place) -> [mutations, found alone, found in all]."""
     (scratch / "world").mkdir()
     here = governed.world(scratch / "world", seed)
@@ -87,19 +62,19 @@ BLIND = {  # docs/explanation/tampering.md says so too
 }
 
 
-def test_400_mutations_are_found(scratch):
-    table = corpus(scratch, 400, 1)
+def test_400_mutations_are_found(governed, scratch):
+    table = corpus(governed, scratch, 400, 1)
     assert blind(table) == BLIND
     assert {kind for kind, _, _ in table} == set(KINDS)
 
 
 @pytest.mark.slow
-def test_10000_mutations_are_found(scratch):
-    table = corpus(scratch, 10_400, 2)
+def test_10000_mutations_are_found(governed, scratch):
+    table = corpus(governed, scratch, 10_400, 2)
     assert blind(table) == BLIND
 
 
-def untouched(scratch, worlds, runs):
+def untouched(governed, scratch, worlds, runs):
     """Check governed ledgers while they grow, their bundles, published forms and pictures: all must pass."""
     looked = 0
     for number in range(worlds):
@@ -118,16 +93,16 @@ def untouched(scratch, worlds, runs):
     return looked
 
 
-def test_no_false_alarm_on_6_untouched_ledgers(scratch):
-    assert untouched(scratch, 2, 3) == 6
+def test_no_false_alarm_on_6_untouched_ledgers(governed, scratch):
+    assert untouched(governed, scratch, 2, 3) == 6
 
 
 @pytest.mark.slow
-def test_no_false_alarm_on_120_untouched_ledgers(scratch):
-    assert untouched(scratch, 15, 8) == 120
+def test_no_false_alarm_on_120_untouched_ledgers(governed, scratch):
+    assert untouched(governed, scratch, 15, 8) == 120
 
 
-def test_the_standalone_verifier_as_a_program(scratch):
+def test_the_standalone_verifier_as_a_program(governed, scratch):
     """A bundle's own copy of it, run by plain Python, finds what the library finds."""
     (scratch / "world").mkdir()
     here, rng = governed.world(scratch / "world", 3), random.Random(3)
@@ -145,7 +120,7 @@ def test_the_standalone_verifier_as_a_program(scratch):
         shutil.rmtree(scratch / "spoiled")
 
 
-def test_every_way_is_in_the_documentation():
+def test_every_way_is_in_the_documentation(governed):
     page = Path(__file__).parents[2] / "docs" / "explanation" / "tampering.md"
     text = page.read_text()
     ways = [way for place in governed.PLACES.values() for ways in place.values() for way in ways]

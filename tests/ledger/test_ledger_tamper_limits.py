@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
-import tempfile
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 
@@ -14,32 +10,8 @@ from qimg_core.testing.rewriting import bodies_of, changed, opened, rewritten
 from qimg_core.verdict import Verdict
 
 
-def _world():
-    """The module beside this one, under a name by which a descriptor can name it."""
-    name = "qimg_test_governed_world"
-    if name not in sys.modules:
-        spec = spec_from_file_location(name, Path(__file__).with_name("governed_world.py"))
-        sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-pytest.importorskip("qimg_anchors")
-pytest.importorskip("qimg_stores")
-governed = _world()
-
-
 @pytest.fixture
-def scratch(tmp_path):
-    """A folder in memory, where the system has one."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else tmp_path))
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def here(scratch):
+def here(governed, scratch):
     (scratch / "world").mkdir()
     return governed.world(scratch / "world", 4)
 
