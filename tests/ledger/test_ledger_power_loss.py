@@ -10,7 +10,6 @@ import hashlib
 import random
 import re
 import shutil
-import tempfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -38,18 +37,6 @@ def _programs():
 
 
 programs = _programs()
-
-
-@pytest.fixture
-def scratch(tmp_path):
-    """A folder in memory where the system has one: recovery syncs too, thousands of times."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir():
-        yield tmp_path
-        return
-    folder = Path(tempfile.mkdtemp(dir=memory))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def record(scratch, program, *, killed=(), **settings):
