@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import tempfile
@@ -14,6 +15,16 @@ from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def loops_are_closed() -> Iterator[None]:
+    """The Braket SDK asks for this thread's event loop and leaves it open: its warning would hit some later test."""
+    yield
+    loop = getattr(getattr(asyncio.get_event_loop_policy(), "_local", None), "_loop", None)
+    if loop is not None and not loop.is_running():
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 class Denied(AssertionError):
