@@ -122,7 +122,7 @@ def test_the_time_is_that_of_the_named_arm_at_the_same_seed_and_is_measured_once
 ) -> None:
     plan, timed = parsed(), []
 
-    def fake(arm: ArmPlan, images: Any, given: Any, steps: int, clock: Any) -> float:
+    def fake(own: Path, arm: ArmPlan, images: Any, given: Any, steps: int, clock: Any) -> float:
         timed.append(steps)
         return 1.0 + 0.05 * steps
 
@@ -212,10 +212,12 @@ def test_a_small_plan_with_both(tmp_path: Path, capsys: pytest.CaptureFixture[st
             with open_ledger(folder / "ledger", create=False, read_only=True) as log:
                 assert log.verify().ok
                 kinds = {e.kind: e for e in log.entries()}
+                trainings = [e for e in log.entries(kind="run.finished") if e.facts["status"] == "ok"]
             if name == "surrogate":
                 assert float(kinds["compare.surrogate"].facts["error"]["rmse"]) < 0.05
             if name == "longer":
                 assert kinds["compare.equal-time"].facts["steps"] == runs[name].steps
+                assert len(trainings) >= 4  # the timed ones are on record as well
         q, s, longer = runs["quantum"], runs["surrogate"], runs["longer"]
         assert q.quantum and not s.quantum and s.kinds == ("surrogate",)
         assert s.weights == q.weights and s.train_executions > 0 and s.sample_executions > 0

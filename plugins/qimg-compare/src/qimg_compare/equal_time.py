@@ -3,7 +3,7 @@
 "Latency-matched" in the literature means either equal time of training or equal time of sampling. Here it is the
 training: the arm gets the seconds that the named arm's training took at the same seed, in this comparison, on this
 machine. How many steps that is must be known before the first one, as the learning rate depends on it. So two short
-trainings in a log in memory are timed; the slope is a step, the rest is what a training takes once.
+trainings, recorded in the log of the run, are timed; the slope is a step, the rest is what a training takes once.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def equal_time(
             f"{arm.name} gets the training time of {arm.time_of}, which is not known at seed {seed}",
             hint=f"its run failed, or was stopped as its training ended; remove runs/{arm.time_of}/seed-{seed}",
         )
-    _timed(arm, images, given, SHORT, clock)  # what is made once in a process: libraries, compiled programs
-    short, long = ((n, _timed(arm, images, given, n, clock)) for n in (SHORT, 3 * SHORT))
+    _timed(own, arm, images, given, SHORT, clock)  # what is made once in a process: libraries, compiled programs
+    short, long = ((n, _timed(own, arm, images, given, n, clock)) for n in (SHORT, 3 * SHORT))
     found = affordable(arm.time_of, seconds, short, long)
     facts = {"schema": "qimg.compare.equal-time/1", "arm": arm.name, "seed": seed, **found.to_json()}
     with Session(own / "ledger", seed=seed, registry=given["registry"]) as session:
@@ -120,8 +120,10 @@ def equal_time(
     return found
 
 
-def _timed(arm: ArmPlan, images: ImageSource, given: dict[str, Any], steps: int, clock: Callable[[], float]) -> float:
-    with Session(None, **{**given, "profile": "light", "activity": "train"}) as session:
+def _timed(
+    own: Path, arm: ArmPlan, images: ImageSource, given: dict[str, Any], steps: int, clock: Callable[[], float]
+) -> float:
+    with Session(own / "ledger", **{**given, "profile": "light", "activity": "train"}) as session:
         model = session.generator(arm.generator, **{**arm.settings, "arm": arm.arm})
         begin = clock()
         for _ in model.fit(images, steps=steps):
